@@ -1,0 +1,39 @@
+"""agelens: the age of every face in a picture, offline, in milliseconds.
+
+>>> from agelens import AgeEstimator
+>>> estimator = AgeEstimator()
+>>> [round(face.age) for face in estimator.estimate("examples/astronaut.jpg")]  # doctest: +SKIP
+"""
+
+from agelens.errors import (
+    AgelensError,
+    DataError,
+    ExportError,
+    ImageError,
+    ImageTooLargeError,
+    MissingExtraError,
+    ModelError,
+    RecipeError,
+    UnreadableImageError,
+)
+from agelens.estimator import AgeEstimator
+from agelens.types import Box, Face, Landmarks, Point
+
+__all__ = [
+    "AgeEstimator",
+    "AgelensError",
+    "Box",
+    "DataError",
+    "ExportError",
+    "Face",
+    "ImageError",
+    "ImageTooLargeError",
+    "Landmarks",
+    "MissingExtraError",
+    "ModelError",
+    "Point",
+    "RecipeError",
+    "UnreadableImageError",
+    "__version__",
+]
+__version__ = "0.1.0"

@@ -1,0 +1,5 @@
+"""``python -m agelens``."""
+
+from agelens.cli import main
+
+main()

@@ -1,0 +1,126 @@
+"""From landmarks to the upright crop that the model was trained on.
+
+Training crops and served crops come from `align_face`; nothing else makes a crop.
+"""
+
+from __future__ import annotations
+
+import math
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from agelens.types import Landmarks
+
+ALIGNMENT_POINTS = 4
+"""How many landmarks define the alignment: both eyes, nose and mouth. Ears are too often hidden."""
+
+
+def fit_similarity(
+    source: NDArray[np.floating], target: NDArray[np.floating]
+) -> NDArray[np.float64]:
+    """The rotation, uniform scale and shift that best take `source` to `target`.
+
+    Least squares without reflection (Umeyama, TPAMI 1991). In the plane, with points as complex
+    numbers, the solution is one division.
+
+    Args:
+        source: points ``[N, 2]``, N >= 2, not all equal.
+        target: points ``[N, 2]``.
+
+    Returns:
+        ``[2, 3]`` affine matrix.
+
+    Raises:
+        ValueError: when all source points coincide.
+    """
+    z = np.asarray(source, np.float64) @ (1, 1j)
+    w = np.asarray(target, np.float64) @ (1, 1j)
+    centred = z - z.mean()
+    spread = float(np.sum(np.abs(centred) ** 2))
+    if spread == 0:
+        raise ValueError("the points to align all coincide")
+    turn = np.sum(np.conj(centred) * (w - w.mean())) / spread
+    shift = w.mean() - turn * z.mean()
+    return np.array(
+        [[turn.real, -turn.imag, shift.real], [turn.imag, turn.real, shift.imag]], np.float64
+    )
+
+
+def warp(
+    image: NDArray[np.uint8], matrix: NDArray[np.float64], size: int, *, reflect: bool
+) -> NDArray[np.uint8]:
+    """Resample a square of the picture, without aliasing at any scale.
+
+    The part of the picture that is needed is first reduced by area averaging to the crop's scale,
+    then warped bilinearly, so a face of 2000 pixels and one of 200 give like crops.
+
+    Args:
+        image: RGB uint8 ``[H, W, 3]``.
+        matrix: ``[2, 3]`` similarity, picture pixels to crop pixels (corners at whole numbers).
+        size: side of the crop in pixels.
+        reflect: mirror the picture past its border; black otherwise.
+
+    Returns:
+        RGB uint8 ``[size, size, 3]``.
+    """
+    scale = math.hypot(matrix[0, 0], matrix[1, 0])
+    height, width = image.shape[:2]
+    to_crop = np.vstack([matrix, (0, 0, 1)])
+    if scale < 1:
+        corners = np.array([[0, 0, 1], [size, 0, 1], [0, size, 1], [size, size, 1]]).T
+        quad = (np.linalg.inv(to_crop) @ corners)[:2]
+        x0, x1 = _span(quad[0], width, pad=2 / scale)
+        y0, y1 = _span(quad[1], height, pad=2 / scale)
+        new_width = max(1, round((x1 - x0) * scale))
+        new_height = max(1, round((y1 - y0) * scale))
+        image = cv2.resize(  # type: ignore[assignment]
+            image[y0:y1, x0:x1], (new_width, new_height), interpolation=cv2.INTER_AREA
+        )
+        factor_x, factor_y = (x1 - x0) / new_width, (y1 - y0) / new_height
+        to_crop = to_crop @ np.array([[factor_x, 0, x0], [0, factor_y, y0], [0, 0, 1]])
+    # OpenCV puts whole numbers at pixel centres; agelens at their corners.
+    to_crop[:2, 2] += to_crop[:2, :2] @ (0.5, 0.5) - 0.5
+    border = cv2.BORDER_REFLECT_101 if reflect else cv2.BORDER_CONSTANT
+    crop = cv2.warpAffine(
+        image, to_crop[:2], (size, size), flags=cv2.INTER_LINEAR, borderMode=border
+    )
+    return crop  # type: ignore[return-value]
+
+
+def align_face(
+    image: NDArray[np.uint8],
+    landmarks: Landmarks,
+    template: NDArray[np.floating],
+    size: int,
+    *,
+    margin: float = 0.0,
+) -> NDArray[np.uint8]:
+    """Cut the face out, upright and at the model's scale.
+
+    Args:
+        image: RGB uint8 ``[H, W, 3]``.
+        landmarks: of one face in this picture.
+        template: ``[4, 2]``, where eyes, nose and mouth belong, as fractions of the crop's side.
+        size: side in pixels of the crop that the model reads.
+        margin: extra border on each side, as a fraction of `size`, at the same scale; training
+            keeps some so that its rotations and shifts have real pixels to bring in.
+
+    Returns:
+        RGB uint8 ``[S, S, 3]`` with S = size + 2 * round(margin * size).
+    """
+    extra = round(margin * size)
+    target = np.asarray(template, np.float64) * size + extra
+    matrix = fit_similarity(landmarks.to_array()[:ALIGNMENT_POINTS], target)
+    return warp(image, matrix, size + 2 * extra, reflect=True)
+
+
+def _span(values: NDArray[np.float64], length: int, pad: float) -> tuple[int, int]:
+    """The pixels of one axis that a warp needs, those that a reflection shows included."""
+    low, high = values.min() - pad, values.max() + pad
+    reflected_low, reflected_high = 2 * length - high, -low  # what mirrors into the crop
+    start = max(0, math.floor(min(low, reflected_low)))
+    stop = min(length, math.ceil(max(high, reflected_high)))
+    start = min(start, length - 1)
+    return start, max(stop, start + 1)

@@ -1,0 +1,186 @@
+"""Faces in a picture: box, landmarks, score.
+
+The network is MediaPipe's BlazeFace full-range (Bazarevsky et al. 2019, Apache-2.0), converted by
+``tools/convert_blazeface.py``. It looks at a 192 x 192 view and answers for 48 x 48 anchors.
+
+It is used twice. A coarse pass over the whole picture, with a border around because a face that
+fills the picture is not found without one, and over overlapping tiles of large pictures, gives
+candidates. Each candidate is then looked at again in an upright view of its own, where every face
+has the same size: this settles its score and makes its landmarks as good for a small face in a
+crowd as for a portrait, so that ages do not change with the framing.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from importlib.resources import files
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from agelens.align import warp
+from agelens.types import Box, Detection, Landmarks
+
+VIEW = 192
+"""Side of the network's input in pixels."""
+STRIDE = 4
+COARSE_VIEWS = (1.5, 3.0)
+"""Sides of the square views of the whole picture, in longer sides of the picture. A face that fills
+the picture needs the border: of 500 UTKFace crops 12 % score over 0.5 without one, 98 % at 1.5. The
+wider view is looked at only when the first shows nobody."""
+COARSE_SCORE = 0.3
+REFINE_SIDE = 3.0
+"""Side of a candidate's own view, in sides of its box. Of 141 UTKFace crops that score under 0.5 at
+2.0, 126 pass at 3.0, and the landmarks of the others spread no more."""
+OVERLAP = 0.3
+"""Boxes of a higher IoU than this are one face (MediaPipe's value)."""
+TILE_FROM = 900
+"""Pictures with a longer side than this, in pixels, are also searched in tiles."""
+TILE_SIDE = 640
+MAX_TILES_A_SIDE = 6
+
+_ANCHORS = (np.stack(np.meshgrid(np.arange(48), np.arange(48)), -1).reshape(-1, 2) + 0.5) * STRIDE
+
+
+@dataclass(frozen=True, slots=True)
+class _Candidate:
+    """A face in picture pixels: box centre and side, keypoints ``[6, 2]``, score."""
+
+    centre: NDArray[np.float64]
+    side: float
+    points: NDArray[np.float64]
+    score: float
+
+    @property
+    def box(self) -> Box:
+        half = self.side / 2
+        x, y = (float(value) for value in self.centre)
+        return Box(x - half, y - half, x + half, y + half)
+
+
+class FaceDetector:
+    """Finds faces. Safe to share between threads.
+
+    Args:
+        threads: CPU threads for one picture; 0 lets ONNX Runtime choose.
+    """
+
+    def __init__(self, *, threads: int = 0) -> None:
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        model = files("agelens").joinpath("weights/blazeface.onnx").read_bytes()
+        self._session = onnxruntime.InferenceSession(
+            model, options, providers=["CPUExecutionProvider"]
+        )
+
+    def detect(self, image: NDArray[np.uint8], *, min_score: float = 0.5) -> tuple[Detection, ...]:
+        """Find the faces of one picture.
+
+        Args:
+            image: RGB uint8 ``[H, W, 3]``.
+            min_score: faces with a lower score, 0 to 1, are left out.
+
+        Returns:
+            Detections, largest box first. Faces turned by more than about 60 degrees in the
+            picture's plane are not found.
+        """
+        height, width = image.shape[:2]
+        kept: list[_Candidate] = []
+        for times in COARSE_VIEWS:
+            views = [(np.array([width / 2, height / 2]), times * max(width, height))]
+            if times == COARSE_VIEWS[0]:
+                views += _tiles(width, height)
+            coarse: list[_Candidate] = []
+            for centre, side in views:
+                coarse += self._look(image, centre, side, angle=0.0, min_score=COARSE_SCORE)
+            refined = [self._refine(image, candidate) for candidate in _suppress(coarse)]
+            kept = _suppress([face for face in refined if face and face.score >= min_score])
+            if kept:
+                break
+        kept.sort(key=lambda face: (-face.side, *face.centre))
+        return tuple(
+            Detection(face.box, Landmarks.from_array(face.points), face.score) for face in kept
+        )
+
+    def _refine(self, image: NDArray[np.uint8], candidate: _Candidate) -> _Candidate | None:
+        """Look again at one candidate, upright and in the middle; None when it is no face."""
+        eyes = candidate.points[1] - candidate.points[0]
+        angle = math.atan2(eyes[1], eyes[0])
+        side = REFINE_SIDE * candidate.side
+        found = self._look(image, candidate.centre, side, angle, min_score=COARSE_SCORE)
+        near = [
+            face
+            for face in found
+            if np.hypot(*(face.centre - candidate.centre)) < candidate.side / 2
+        ]
+        return max(near, key=lambda face: face.score, default=None)
+
+    def _look(
+        self,
+        image: NDArray[np.uint8],
+        centre: NDArray[np.float64],
+        side: float,
+        angle: float,
+        min_score: float,
+    ) -> list[_Candidate]:
+        """Run the network on a square of the picture, turned by `angle`, and decode its answer."""
+        scale = VIEW / side
+        turn = scale * np.array(
+            [[math.cos(angle), math.sin(angle)], [-math.sin(angle), math.cos(angle)]]
+        )
+        matrix = np.column_stack([turn, VIEW / 2 - turn @ centre])
+        view = warp(image, matrix, VIEW, reflect=False)
+        boxes, logits = self._session.run(["boxes", "scores"], {"images": view[None]})
+        scores = 1 / (1 + np.exp(-logits[0, :, 0].clip(-80, 80)))
+        chosen = np.flatnonzero(scores >= min_score)
+        values = boxes[0, chosen].reshape(-1, 8, 2).astype(np.float64)
+        anchors = _ANCHORS[chosen]
+        back = np.linalg.inv(turn)
+        candidates = []
+        for value, anchor, score in zip(values, anchors, scores[chosen], strict=True):
+            points = (value + anchor - VIEW / 2) @ back.T + centre  # row 1 is a size, not a place
+            box_side = float(value[1].mean()) / scale
+            if box_side > 0:
+                candidates.append(_Candidate(points[0], box_side, points[2:], float(score)))
+        return _suppress(candidates)
+
+
+def _tiles(width: int, height: int) -> list[tuple[NDArray[np.float64], float]]:
+    """Centre and side of the overlapping squares in which a large picture is searched."""
+    longer = max(width, height)
+    if longer <= TILE_FROM:
+        return []
+    side = max(float(TILE_SIDE), longer / (0.75 * (MAX_TILES_A_SIDE - 1) + 1))
+    return [
+        (np.array([x, y]), side)
+        for y in _tile_centres(height, side)
+        for x in _tile_centres(width, side)
+    ]
+
+
+def _tile_centres(length: int, side: float) -> NDArray[np.float64]:
+    """Centres along one axis, so that neighbours overlap by a quarter or more."""
+    if length <= side:
+        return np.array([length / 2])
+    count = math.ceil((length - side) / (0.75 * side)) + 1
+    return np.linspace(side / 2, length - side / 2, count)
+
+
+def _suppress(candidates: list[_Candidate]) -> list[_Candidate]:
+    """Greedy non-maximum suppression: of boxes that overlap, the best score stays."""
+    kept: list[_Candidate] = []
+    for candidate in sorted(candidates, key=lambda face: -face.score):
+        if all(_iou(candidate.box, other.box) <= OVERLAP for other in kept):
+            kept.append(candidate)
+    return kept
+
+
+def _iou(a: Box, b: Box) -> float:
+    width = min(a.x2, b.x2) - max(a.x1, b.x1)
+    height = min(a.y2, b.y2) - max(a.y1, b.y1)
+    if width <= 0 or height <= 0:
+        return 0.0
+    shared = width * height
+    return shared / (a.area + b.area - shared)

@@ -1,0 +1,80 @@
+"""The serve flow: image -> detect -> align -> model -> faces with ages."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agelens.align import align_face
+from agelens.detect import FaceDetector
+from agelens.images import MAX_PIXELS, ImageSource, load_image
+from agelens.model import AgeModel
+from agelens.types import Detection, Face
+
+
+class Detector(Protocol):
+    """Anything that finds faces; `FaceDetector`, or a test's own."""
+
+    def detect(self, image: NDArray[np.uint8], *, min_score: float) -> tuple[Detection, ...]:
+        """Find the faces of an RGB uint8 picture ``[H, W, 3]``, largest first."""
+        ...
+
+
+class AgeEstimator:
+    """Estimates the age of every face in a picture. Load once, use from any number of threads.
+
+    Args:
+        model: "default", the name of a shipped model, or the path of a model file.
+        min_score: faces that the detector is less sure of, 0 to 1, are left out.
+        max_pixels: larger pictures are refused before they are decoded.
+        threads: CPU threads for one picture; 0 lets ONNX Runtime choose.
+        detector: finds the faces; the built-in one by default.
+
+    Raises:
+        ModelError: the model file cannot be used.
+    """
+
+    def __init__(
+        self,
+        model: str | Path = "default",
+        *,
+        min_score: float = 0.5,
+        max_pixels: int = MAX_PIXELS,
+        threads: int = 0,
+        detector: Detector | None = None,
+    ) -> None:
+        self.model = AgeModel(model, threads=threads)
+        self.detector = detector or FaceDetector(threads=threads)
+        self.min_score = min_score
+        self.max_pixels = max_pixels
+
+    def estimate(self, image: ImageSource) -> tuple[Face, ...]:
+        """Estimate ages.
+
+        Args:
+            image: a path, the bytes of an image file, a PIL image, or an RGB uint8 array
+                ``[H, W, 3]``. Files are turned upright as their EXIF data says.
+
+        Returns:
+            The faces, largest first; empty when there is none. Coordinates are pixels of the
+            upright picture.
+
+        Raises:
+            ImageError: the image is missing, broken, too large or too small.
+        """
+        pixels = load_image(image, max_pixels=self.max_pixels)
+        detections = self.detector.detect(pixels, min_score=self.min_score)
+        if not detections:
+            return ()
+        model = self.model
+        crops = [
+            align_face(pixels, found.landmarks, model.template, model.size) for found in detections
+        ]
+        ages = model.predict(np.stack(crops)) @ model.ages
+        return tuple(
+            Face(float(age), found.box, found.landmarks, found.score)
+            for age, found in zip(ages, detections, strict=True)
+        )

@@ -1,0 +1,216 @@
+"""`agelens predict`: paths in; faces out as a table, JSON, JSON lines or CSV."""
+
+from __future__ import annotations
+
+import csv
+import enum
+import glob
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from agelens.batch import default_jobs, map_in_order
+from agelens.errors import AgelensError, ImageError, UnreadableImageError
+from agelens.files import atomic_path
+from agelens.images import SUFFIXES, load_image
+
+if TYPE_CHECKING:
+    from agelens.estimator import AgeEstimator
+    from agelens.types import Face
+
+STDIN = "-"
+
+
+class OutputFormat(enum.StrEnum):
+    """How the faces are printed."""
+
+    TABLE = "table"
+    JSON = "json"
+    JSONL = "jsonl"
+    CSV = "csv"
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A picture to read. `name` is what is printed, `saved_as` its path below the --save folder."""
+
+    name: str
+    saved_as: Path
+    problem: str | None = None
+
+
+def predict(
+    paths: list[str],
+    *,
+    output: OutputFormat = OutputFormat.TABLE,
+    save: Path | None = None,
+    largest: bool = False,
+    min_score: float = 0.5,
+    model: str = "default",
+    jobs: int | None = None,
+) -> int:
+    """Estimate, print on stdout, and name on stderr what could not be read.
+
+    Args:
+        paths: files, folders, globs, or "-" for the bytes of one picture on stdin.
+        output: form of the output.
+        save: folder for annotated pictures.
+        largest: keep only each picture's largest face.
+        min_score: faces that the detector is less sure of are left out.
+        model: a shipped model's name or a model file.
+        jobs: pictures in work at once.
+
+    Returns:
+        How many pictures could not be read.
+    """
+    from agelens.estimator import AgeEstimator
+
+    pictures = [picture for path in paths for picture in find_pictures(path)]
+    jobs = min(jobs or default_jobs(), len(pictures)) or 1
+    # One picture gets all processors; many pictures get one each, which is faster in all.
+    estimator = AgeEstimator(model, min_score=min_score, threads=0 if jobs == 1 else 1)
+
+    def read(picture: Picture) -> tuple[Face, ...] | ImageError:
+        try:
+            return _read(estimator, picture, largest=largest, save=save)
+        except ImageError as error:
+            return error
+
+    write, finish = _writers()[output]()
+    failed = 0
+    for picture, outcome in map_in_order(read, pictures, jobs=jobs):
+        if isinstance(outcome, ImageError):
+            failed += 1
+            sys.stderr.write(f"agelens: {picture.name}: {outcome.reason}\n")
+        else:
+            write(picture.name, outcome)
+    finish()
+    if failed and len(pictures) > 1:
+        sys.stderr.write(f"agelens: {failed} of {len(pictures)} could not be read\n")
+    return failed
+
+
+def find_pictures(path: str) -> Iterator[Picture]:
+    """The pictures that one argument means; a folder's are found by their endings, at any depth."""
+    if path == STDIN:
+        yield Picture("<stdin>", Path("stdin.jpg"))
+    elif os.path.isdir(path):
+        found = False
+        problems: list[OSError] = []
+        for folder, folders, names in os.walk(path, onerror=problems.append):
+            folders.sort()
+            for name in sorted(names):
+                if Path(name).suffix.lower() in SUFFIXES:
+                    file = Path(folder, name)
+                    found = True
+                    yield Picture(str(file), file.relative_to(path))
+        for error in problems:
+            yield Picture(str(error.filename), Path(), error.strerror or str(error))
+        if not found and not problems:
+            yield Picture(path, Path(), "the folder holds no pictures")
+    elif not os.path.lexists(path) and (matches := sorted(glob.glob(path, recursive=True))):
+        for match in matches:
+            yield from find_pictures(match)
+    else:
+        yield Picture(path, Path(Path(path).name))
+
+
+def _read(
+    estimator: AgeEstimator, picture: Picture, *, largest: bool, save: Path | None
+) -> tuple[Face, ...]:
+    if picture.problem is not None:
+        raise UnreadableImageError(picture.name, picture.problem)
+    stdin = picture.name == "<stdin>"
+    pixels = load_image(sys.stdin.buffer.read() if stdin else picture.name)
+    faces = estimator.estimate(pixels)
+    if largest:
+        faces = faces[:1]
+    if save is not None:
+        _save(pixels, faces, save / picture.saved_as)
+    return faces
+
+
+def _save(pixels: Any, faces: tuple[Face, ...], path: Path) -> None:
+    from PIL import Image
+
+    from agelens.draw import draw_faces
+
+    if path.suffix.lower() not in {".jpg", ".jpeg", ".png"}:
+        path = path.with_name(path.name + ".jpg")
+    kind = "PNG" if path.suffix.lower() == ".png" else "JPEG"
+    try:
+        with atomic_path(path) as partial:
+            Image.fromarray(draw_faces(pixels, faces)).save(partial, kind, quality=92)
+    except OSError as error:
+        raise AgelensError(f"{path}: cannot be written ({error.strerror or error})") from error
+
+
+Write = Callable[[str, "tuple[Face, ...]"], None]
+Writer = Callable[[], tuple[Write, Callable[[], None]]]
+
+
+def _writers() -> dict[OutputFormat, Writer]:
+    return {
+        OutputFormat.TABLE: _table_writer,
+        OutputFormat.JSON: _json_writer,
+        OutputFormat.JSONL: _jsonl_writer,
+        OutputFormat.CSV: _csv_writer,
+    }
+
+
+def _as_dict(name: str, faces: tuple[Face, ...]) -> dict[str, Any]:
+    return {"path": name, "faces": [face.to_dict() for face in faces]}
+
+
+def _json_writer() -> tuple[Write, Callable[[], None]]:
+    rows: list[dict[str, Any]] = []
+
+    def finish() -> None:
+        json.dump(rows, sys.stdout, indent=2)
+        sys.stdout.write("\n")
+
+    return lambda name, faces: rows.append(_as_dict(name, faces)), finish
+
+
+def _jsonl_writer() -> tuple[Write, Callable[[], None]]:
+    def write(name: str, faces: tuple[Face, ...]) -> None:
+        sys.stdout.write(json.dumps(_as_dict(name, faces)) + "\n")
+        sys.stdout.flush()
+
+    return write, lambda: None
+
+
+def _csv_writer() -> tuple[Write, Callable[[], None]]:
+    rows = csv.writer(sys.stdout, lineterminator="\n")
+    rows.writerow(["path", "face", "age", "score", "x1", "y1", "x2", "y2"])
+
+    def write(name: str, faces: tuple[Face, ...]) -> None:
+        for index, face in enumerate(faces, 1):
+            box = face.box
+            rows.writerow([name, index, face.age, face.score, box.x1, box.y1, box.x2, box.y2])
+
+    return write, lambda: None
+
+
+def _table_writer() -> tuple[Write, Callable[[], None]]:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("picture", box=None, header_style="bold")
+    for column in ("face", "age", "x", "y", "size", "score"):
+        table.add_column(column, justify="right")
+
+    def write(name: str, faces: tuple[Face, ...]) -> None:
+        if not faces:
+            table.add_row(name, "no face")
+        for index, face in enumerate(faces, 1):
+            box = face.box
+            numbers = (face.age, box.x1, box.y1, box.width)
+            cells = [f"{numbers[0]:.1f}", *(f"{number:.0f}" for number in numbers[1:])]
+            table.add_row(name if index == 1 else "", str(index), *cells, f"{face.score:.2f}")
+
+    return write, lambda: Console().print(table)

@@ -1,0 +1,85 @@
+"""Fixtures: one public-domain portrait, a generated dataset made of it, and the real UTKFace."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from agelens import AgeEstimator
+
+ROOT = Path(__file__).parent.parent
+ASTRONAUT = ROOT / "examples" / "astronaut.jpg"
+"""NASA's portrait of Eileen Collins, public domain."""
+FACE = (170, 66, 281, 177)
+"""Where her face is: x1, y1, x2, y2."""
+
+
+@pytest.fixture(scope="session")
+def photo() -> NDArray[np.uint8]:
+    with Image.open(ASTRONAUT) as image:
+        return np.array(image.convert("RGB"))
+
+
+@pytest.fixture(scope="session")
+def estimator() -> AgeEstimator:
+    return AgeEstimator()
+
+
+def utkface_source() -> Path | None:
+    for place in (os.environ.get("AGELENS_UTKFACE"), ROOT / "../shared/data/UTKFace.tar.gz"):
+        if place and Path(place).exists():
+            return Path(place)
+    return None
+
+
+@pytest.fixture(scope="session")
+def utkface() -> Path:
+    source = utkface_source()
+    if source is None:
+        pytest.skip("UTKFace is not here: set AGELENS_UTKFACE to the tar.gz or folder")
+    return source
+
+
+def make_chip(photo: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
+    """A 200 x 200 chip in UTKFace's manner: the same face, turned, moved and lit at random."""
+    x, y = (FACE[0] + FACE[2]) / 2, (FACE[1] + FACE[3]) / 2
+    matrix = cv2.getRotationMatrix2D((x, y), rng.uniform(-25, 25), rng.uniform(1.4, 2.1))
+    matrix[:, 2] += 100 - np.array([x, y]) + rng.uniform(-18, 18, 2)
+    chip = cv2.warpAffine(photo, matrix, (200, 200), borderMode=cv2.BORDER_REFLECT_101)
+    if rng.random() < 0.5:
+        chip = chip[:, ::-1]
+    light = rng.uniform(0.5, 1.4, 3) * 1.0
+    noise = cv2.resize(rng.normal(0, 40, (6, 6, 3)).astype(np.float32), (200, 200))
+    return np.clip(chip * light + noise, 0, 255).astype(np.uint8)
+
+
+@pytest.fixture(scope="session")
+def faces_folder(photo: NDArray[np.uint8], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A dataset of 60 chips with UTKFace names, and every fault that cleaning must find."""
+    folder = tmp_path_factory.mktemp("UTKFace")
+    rng = np.random.default_rng(0)
+
+    def save(name: str, chip: NDArray[np.uint8], quality: int = 92) -> None:
+        Image.fromarray(chip).save(folder / name, "JPEG", quality=quality)
+
+    chips = [make_chip(photo, rng) for _ in range(60)]
+    for index, chip in enumerate(chips):
+        name = f"{index % 12 * 8}_{index % 2}_{index % 5}_20170116{index:09d}.jpg.chip.jpg"
+        save(name, chip)
+    save("33_0_1_20170117000000001.jpg.chip.jpg", chips[1])  # a copy of 8_1_1, with another age
+    save("16_0_2_20170117000000002.jpg.chip.jpg", chips[2])  # a copy of 16_0_2, with the same
+    save("24_1_3_20170117000000003.jpg.chip.jpg", chips[3], quality=40)  # nearly 24_1_3
+    save("39_1_20170116174525125.jpg.chip.jpg", make_chip(photo, rng))  # lacks the race
+    save("55_0_0_20170117000000004.jpg.chip.jpg", np.full((200, 200, 3), 128, np.uint8))
+    save("56_0_0_20170117000000005.jpg.chip.jpg", make_chip(photo, rng)[10:190, 10:190])
+    grey = make_chip(photo, rng).mean(axis=2).astype(np.uint8)
+    save("57_0_0_20170117000000006.jpg.chip.jpg", np.repeat(grey[..., None], 3, 2))
+    (folder / "58_0_0_20170117000000007.jpg.chip.jpg").write_bytes(b"not a picture")
+    save("readme.jpg", make_chip(photo, rng))
+    return folder

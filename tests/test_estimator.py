@@ -1,0 +1,130 @@
+"""The serve flow: one answer whatever the way in, the batch, or the thread."""
+
+from __future__ import annotations
+
+import io
+import json
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import FrozenInstanceError
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from conftest import ASTRONAUT
+from numpy.typing import NDArray
+from PIL import Image
+
+from agelens import AgeEstimator, Face, ImageError, ModelError
+from agelens.align import align_face
+from agelens.images import load_image
+from agelens.model import AgeModel
+from agelens.types import Detection
+
+
+def only(faces: tuple[Face, ...]) -> Face:
+    (face,) = faces
+    return face
+
+
+def test_the_astronaut_gets_her_age(estimator: AgeEstimator) -> None:
+    face = only(estimator.estimate(ASTRONAUT))
+    assert 30 < face.age < 52  # born in 1956, portrayed in 1999
+
+
+def test_every_way_in_gives_the_same_age(estimator: AgeEstimator, tmp_path: Path) -> None:
+    face = only(estimator.estimate(ASTRONAUT))
+    pixels = load_image(ASTRONAUT)
+    with Image.open(ASTRONAUT) as image:
+        image.save(tmp_path / "same.png")
+        turned, exif = image.rotate(90, expand=True), Image.Exif()
+        exif[0x0112] = 6  # "rotate by 90 degrees clockwise to see it upright"
+        stream = io.BytesIO()
+        turned.save(stream, "PNG", exif=exif)
+        ways = [str(ASTRONAUT), ASTRONAUT.read_bytes(), image, pixels, tmp_path / "same.png"]
+        for way in [*ways, stream.getvalue()]:
+            assert only(estimator.estimate(way)) == face
+
+
+def test_no_face_is_an_empty_tuple(estimator: AgeEstimator) -> None:
+    assert estimator.estimate(np.zeros((64, 64, 3), np.uint8)) == ()
+
+
+def test_bad_images_raise(estimator: AgeEstimator) -> None:
+    with pytest.raises(ImageError):
+        estimator.estimate(b"no image")
+
+
+def test_faces_are_frozen_and_go_to_json(estimator: AgeEstimator) -> None:
+    face = only(estimator.estimate(ASTRONAUT))
+    with pytest.raises(FrozenInstanceError):
+        face.age = 3.0  # type: ignore[misc]
+    facts = json.loads(json.dumps(face.to_dict()))
+    assert facts["age"] == face.age
+    assert facts["box"]["x1"] == face.box.x1
+    assert facts["landmarks"]["nose"] == list(face.landmarks.nose)
+
+
+def test_threads_share_an_estimator(estimator: AgeEstimator) -> None:
+    expected = estimator.estimate(ASTRONAUT)
+    with ThreadPoolExecutor(8) as pool:
+        assert all(faces == expected for faces in pool.map(estimator.estimate, [ASTRONAUT] * 24))
+
+
+def test_another_detector_can_be_given(estimator: AgeEstimator, photo: NDArray[np.uint8]) -> None:
+    (found,) = estimator.detector.detect(photo, min_score=0.5)
+
+    class Twice:
+        def detect(self, image: NDArray[np.uint8], *, min_score: float) -> tuple[Detection, ...]:
+            assert image.shape == photo.shape
+            assert min_score == 0.5
+            return (found, found)
+
+    first, second = AgeEstimator(detector=Twice()).estimate(photo)
+    assert first == second
+    assert first.age == pytest.approx(only(estimator.estimate(photo)).age, abs=1e-3)
+
+
+def test_a_batch_of_one_equals_a_batch_of_many() -> None:
+    model = AgeModel()
+    rng = np.random.default_rng(0)
+    crops = rng.integers(0, 256, (70, model.size, model.size, 3), np.uint8)
+    together = model.predict(crops)
+    alone = np.concatenate([model.predict(crop[None]) for crop in crops])
+    assert together.shape == (70, len(model.ages))
+    np.testing.assert_allclose(together.sum(axis=1), 1, atol=1e-5)
+    np.testing.assert_allclose(together @ model.ages, alone @ model.ages, atol=2e-3)
+    assert model.predict(crops[:0]).shape == (0, len(model.ages))
+
+
+def test_the_model_file_describes_itself(estimator: AgeEstimator, photo: NDArray[np.uint8]) -> None:
+    model = estimator.model
+    assert model.template.shape == (4, 2)
+    assert (model.template > 0.2).all()
+    assert (model.template < 0.8).all()
+    assert model.ages.tolist() == list(range(117))
+    assert "UTKFace" in model.metadata["licence"]
+    assert len(model.metadata["training"]["manifest"]) == 64
+    assert model.metadata["metrics"]["validation_mae"] < 6
+    (found,) = estimator.detector.detect(photo, min_score=0.5)
+    crop = align_face(photo, found.landmarks, model.template, model.size)
+    age = float((model.predict(crop[None]) @ model.ages)[0])
+    assert age == pytest.approx(only(estimator.estimate(photo)).age, abs=1e-4)
+
+
+def test_unusable_model_files_are_named(tmp_path: Path) -> None:
+    broken = tmp_path / "broken.onnx"
+    broken.write_bytes(b"not a model")
+    other = tmp_path / "other.onnx"
+    node = onnx.helper.make_node("Identity", ["x"], ["y"])
+    values = [
+        onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [1]) for name in "xy"
+    ]
+    graph = onnx.helper.make_graph([node], "other", values[:1], values[1:])
+    opset = [onnx.helper.make_opsetid("", 18)]
+    onnx.save(onnx.helper.make_model(graph, opset_imports=opset, ir_version=10), other)
+    for path in (broken, other, tmp_path / "missing.onnx"):
+        with pytest.raises(ModelError, match=path.name):
+            AgeEstimator(path)
+    with pytest.raises(ModelError, match="lite2"):
+        AgeEstimator("resnet9000")

@@ -1,0 +1,61 @@
+"""The public surface, and what must not be imported where."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import agelens
+
+SOURCE = Path(agelens.__file__).parent
+HEAVY = {"torch", "torchvision", "timm", "lightning", "pandas", "pyarrow", "fairlearn", "pydantic"}
+
+
+def test_public_names_are_these() -> None:
+    assert set(agelens.__all__) == {
+        "AgeEstimator", "AgelensError", "Box", "DataError", "ExportError", "Face", "ImageError",
+        "ImageTooLargeError", "Landmarks", "MissingExtraError", "ModelError", "Point",
+        "RecipeError", "UnreadableImageError", "__version__",
+    }  # fmt: skip
+    for name in agelens.__all__:
+        assert getattr(agelens, name) is not None
+
+
+def test_every_error_is_an_agelens_error() -> None:
+    errors = [name for name in agelens.__all__ if name.endswith("Error")]
+    assert len(errors) == 9
+    for name in errors:
+        assert issubclass(getattr(agelens, name), agelens.AgelensError)
+
+
+def _top_imports(path: Path) -> set[str]:
+    """Packages that a module imports when it is itself imported."""
+    names: set[str] = set()
+    for node in ast.parse(path.read_text("utf-8")).body:
+        if isinstance(node, ast.Import):
+            names |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names.add(node.module.partition(".")[0])
+    return names
+
+
+@pytest.mark.parametrize("path", sorted(SOURCE.glob("*.py")), ids=lambda path: path.name)
+def test_serving_modules_import_nothing_of_training(path: Path) -> None:
+    assert not _top_imports(path) & HEAVY
+
+
+def test_estimating_loads_neither_torch_nor_pandas() -> None:
+    code = (
+        "import sys; from agelens import AgeEstimator; "
+        "AgeEstimator().estimate(sys.argv[1]); import agelens.cli; "
+        f"print(sorted({HEAVY!r} & set(sys.modules)))"
+    )
+    photo = SOURCE.parent.parent / "examples" / "astronaut.jpg"
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(photo)], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "[]"
