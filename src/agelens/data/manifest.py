@@ -1,0 +1,181 @@
+"""The manifest: a row for every file, and the one rule of what training and evaluation read."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from agelens.align import ALIGNMENT_POINTS, fit_similarity
+from agelens.data.duplicates import NEAR_BITS, connected, near_pairs, parse_hashes
+from agelens.data.split import assign_splits
+from agelens.errors import DataError
+from agelens.files import atomic_path
+from agelens.types import Landmarks
+
+LABEL_FLAGS = ("unreadable", "label_conflict", "exact_copy")
+"""Flags that keep a row out of training and evaluation: no sure label, or counted already."""
+FACE_FLAGS = ("no_face", "implausible_landmarks")
+"""Flags that also keep a row out of training; evaluation reads it, and counts what it misses."""
+NOTE_FLAGS = ("bad_name", "wrong_size", "grey")
+"""Flags that inform only. A name without the race still gives the age."""
+FLAGS = (*LABEL_FLAGS, *FACE_FLAGS, *NOTE_FLAGS)
+EXPECTED_SIZE = (200, 200)
+MAX_RESIDUAL = 0.08
+"""Largest distance, as a fraction of the face box, between landmarks and the template fitted to
+them. 99.7 % of UTKFace is below; above are profiles, and patterns that are no face."""
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A prepared dataset: its folder, manifest, and alignment template ``[4, 2]``."""
+
+    folder: Path
+    root: Path
+    manifest: pd.DataFrame
+    template: NDArray[np.float64]
+    digest: str
+
+    @classmethod
+    def load(cls, folder: Path) -> Dataset:
+        """Read what `agelens data prepare` wrote into `folder`."""
+        try:
+            about = json.loads((folder / "dataset.json").read_text("utf-8"))
+            manifest = pd.read_parquet(folder / "manifest.parquet")
+        except FileNotFoundError as error:
+            raise DataError(
+                f"{folder}: no manifest; run `agelens data prepare SOURCE -o {folder}` first"
+            ) from error
+        root = folder / about["root"]  # an absolute root replaces the folder
+        return cls(folder, root, manifest, np.array(about["template"]), about["digest"])
+
+    def part(self, split: str, *, missed: bool = False) -> pd.DataFrame:
+        """The rows of a split that its users may read; see `usable`."""
+        if split not in {"train", "validation", "calibration", "test"}:
+            raise DataError(f"no split is named {split!r}")
+        rows = self.manifest[usable(self.manifest, missed=missed)]
+        return rows[rows["split"] == split].reset_index(drop=True)
+
+
+def usable(manifest: pd.DataFrame, *, missed: bool = False) -> pd.Series:
+    """The one rule: which rows training and evaluation read.
+
+    A row counts when it is readable, its age is known, no copy of it carries another label, and it
+    is the first of its exact copies. Training also needs its face.
+
+    Args:
+        manifest: as `build` returns it.
+        missed: keep the rows in which no plausible face was found (evaluation counts them).
+    """
+    flags = LABEL_FLAGS if missed else (*LABEL_FLAGS, *FACE_FLAGS)
+    return manifest["age"].notna() & ~manifest[list(flags)].any(axis=1)
+
+
+def build(rows: list[dict[str, Any]]) -> tuple[pd.DataFrame, NDArray[np.float64]]:
+    """Turn scanned rows into the manifest: groups, flags, splits, and the template.
+
+    Args:
+        rows: from `agelens.data.scan.scan`, any order.
+
+    Returns:
+        The manifest, sorted by path, and the alignment template ``[4, 2]`` learnt from its
+        training rows, as fractions of the picture's side.
+    """
+    frame = pd.DataFrame(rows).drop(columns=["stamp"], errors="ignore")
+    frame = frame.sort_values("path", ignore_index=True)
+    for column in ("age", "width", "height"):
+        frame[column] = frame[column].astype("Int64")
+    frame["wrong_size"] = frame["width"].notna() & (
+        (frame["width"] != EXPECTED_SIZE[0]) | (frame["height"] != EXPECTED_SIZE[1])
+    )
+    frame["exact_copy"] = frame["sha256"].notna() & frame.duplicated("sha256")
+    frame["duplicate_group"], frame["duplicate_kind"] = _duplicate_groups(frame)
+    labels = frame.groupby("duplicate_group")[["age", "gender", "ethnicity"]].nunique()
+    conflicting = labels.index[(labels > 1).any(axis=1)]
+    frame["label_conflict"] = frame["duplicate_group"].isin(conflicting)
+    split = assign_splits(frame["duplicate_group"], frame["age"], frame["sha256"])
+    frame["calibration"] = (split == "calibration").fillna(False)
+    frame["split"] = split
+    points = _points(frame)
+    rough = np.nanmedian(points, axis=0)
+    frame["implausible_landmarks"] = _residuals(points, rough) > MAX_RESIDUAL
+    learnt = usable(frame) & (frame["split"] == "train")
+    if not learnt.any():
+        raise DataError("no usable face with an age was found: is this UTKFace?")
+    template = points[learnt.to_numpy()].mean(axis=0).round(6)
+    return frame, template
+
+
+def digest(manifest: pd.DataFrame) -> str:
+    """Identity of what a model was trained on: contents, labels, flags and splits, no paths."""
+    columns = ["sha256", "age", "gender", "ethnicity", "split", *FLAGS]
+    text = manifest.sort_values(["sha256", "path"])[columns].to_csv(index=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def save(
+    folder: Path, root: Path, manifest: pd.DataFrame, template: NDArray[np.float64]
+) -> Dataset:
+    """Write manifest.parquet and dataset.json into `folder`, each whole or not at all."""
+    inside = root.resolve().is_relative_to(folder.resolve())
+    about = {
+        "root": str(root.resolve().relative_to(folder.resolve()) if inside else root.resolve()),
+        "template": template.tolist(),
+        "digest": digest(manifest),
+    }
+    with atomic_path(folder / "manifest.parquet") as path:
+        manifest.to_parquet(path, index=False)
+    with atomic_path(folder / "dataset.json") as path:
+        path.write_text(json.dumps(about, indent=2) + "\n", "utf-8")
+    return Dataset.load(folder)
+
+
+def landmarks_of(row: Any) -> Landmarks:
+    """The landmarks of one manifest row (a named tuple of `DataFrame.itertuples`)."""
+    return Landmarks.from_array(np.asarray(row.landmarks).reshape(-1, 2))
+
+
+def _duplicate_groups(frame: pd.DataFrame) -> tuple[pd.Series, pd.Series]:
+    """A group for every row, named by its smallest sha256, and its kind: "", exact or near."""
+    first_of = frame.reset_index().groupby("sha256")["index"].transform("min")
+    exact = np.column_stack([frame.index, first_of.fillna(pd.Series(frame.index)).astype(int)])
+    hashed = np.flatnonzero(frame["phash"].notna() & ~frame["exact_copy"])
+    pairs = near_pairs(parse_hashes(frame["phash"].iloc[hashed].tolist()), NEAR_BITS)
+    near = hashed[pairs[:, :2]]
+    label = connected(len(frame), np.concatenate([exact, near]))
+    name = frame["sha256"].fillna("unreadable:" + frame["path"])
+    group = name.groupby(label).transform("min").astype("string")
+    several = group.duplicated(keep=False)
+    contents = frame["sha256"].groupby(group).transform("nunique")
+    kind = pd.Series(np.where(~several, "", np.where(contents > 1, "near", "exact")))
+    return group, kind.astype("string")
+
+
+def _points(frame: pd.DataFrame) -> NDArray[np.float64]:
+    """Alignment landmarks ``[N, 4, 2]`` as fractions of each picture's size; NaN without a face."""
+    points = np.full((len(frame), ALIGNMENT_POINTS, 2), np.nan)
+    found = frame["landmarks"].notna().to_numpy()
+    if found.any():
+        values = np.stack(frame.loc[found, "landmarks"].to_list()).reshape(-1, 6, 2)
+        sizes = frame.loc[found, ["width", "height"]].to_numpy(float)[:, None]
+        points[found] = values[:, :ALIGNMENT_POINTS] / sizes
+    return points
+
+
+def _residuals(points: NDArray[np.float64], template: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Root mean square distance of each face's landmarks from the fitted template, in faces."""
+    residuals = np.zeros(len(points))
+    for index, face in enumerate(points):
+        if np.isnan(face).any():
+            continue
+        matrix = fit_similarity(template, face)
+        fitted = template @ matrix[:, :2].T + matrix[:, 2]
+        scale = np.hypot(*matrix[:, 0])
+        residuals[index] = np.sqrt(np.mean(np.sum((face - fitted) ** 2, axis=1))) / scale
+    return residuals

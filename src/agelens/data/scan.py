@@ -1,0 +1,138 @@
+"""One pass over the files: decode, measure, find the face. A row for every file, whatever it is."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, TypeVar
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from agelens.data.sources import list_files, parse_name
+from agelens.detect import FaceDetector
+from agelens.errors import ImageError
+from agelens.images import load_image
+from agelens.progress import Progress
+from agelens.types import Detection, Face
+
+SCAN_VERSION = 1
+"""Raised whenever a row's meaning changes, so that rows of an older scan are not reused."""
+CHUNK = 256
+Row = dict[str, Any]
+Located = TypeVar("Located", Detection, Face)
+
+
+def perceptual_hash(image: NDArray[np.uint8]) -> str:
+    """256-bit DCT hash of a picture (Zauner, 2010: pHash), robust to compression and size.
+
+    Args:
+        image: RGB uint8 ``[H, W, 3]``.
+
+    Returns:
+        64 hexadecimal digits; the number of bits that differ measures how unlike two pictures are.
+    """
+    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+    small = cv2.resize(grey, (64, 64), interpolation=cv2.INTER_AREA).astype(np.float32)
+    low = cv2.dct(small)[:16, :16]
+    return np.packbits(low > np.median(low)).tobytes().hex()
+
+
+def main_face(faces: Sequence[Located], width: int, height: int) -> Located | None:
+    """The face that a cropped portrait is of: large, and near the middle."""
+
+    def weight(face: Located) -> float:
+        x, y = (face.box.x1 + face.box.x2) / 2, (face.box.y1 + face.box.y2) / 2
+        away = np.hypot(x - width / 2, y - height / 2) / max(width, height)
+        return face.box.width * float(np.exp(-4 * away))
+
+    return max(faces, key=weight, default=None)
+
+
+def scan_file(root: Path, path: str, detector: FaceDetector) -> Row:
+    """The facts of one file; labels come from its name, everything else from its bytes."""
+    labels = parse_name(Path(path).name)
+    row: Row = {
+        "path": path,
+        "age": labels.age,
+        "gender": labels.gender,
+        "ethnicity": labels.ethnicity,
+        "bad_name": not labels.complete,
+        "unreadable": False,
+        "no_face": False,
+        "grey": False,
+    }
+    row |= dict.fromkeys(("width", "height", "sha256", "phash", "score", "box", "landmarks"))
+    try:
+        data = (root / path).read_bytes()
+        row["sha256"] = hashlib.sha256(data).hexdigest()
+        image = load_image(data)
+    except (ImageError, OSError) as error:
+        return row | {"unreadable": True, "reason": getattr(error, "reason", str(error))}
+    height, width = image.shape[:2]
+    red, green, blue = cv2.split(image)
+    spread = cv2.max(cv2.max(red, green), blue) - cv2.min(cv2.min(red, green), blue)
+    row |= {"width": width, "height": height, "phash": perceptual_hash(image)}
+    row["grey"] = float(spread.mean()) < 2
+    face = main_face(detector.detect(image), width, height)
+    if face is None:
+        return row | {"no_face": True}
+    box = face.box
+    row |= {"score": face.score, "box": [box.x1, box.y1, box.x2, box.y2]}
+    row["landmarks"] = face.landmarks.to_array().ravel().tolist()
+    return row
+
+
+def scan(root: Path, journal: Path, *, jobs: int, progress: Progress) -> list[Row]:
+    """Scan every file below `root`, going on from an earlier scan's journal.
+
+    Args:
+        root: folder of the dataset.
+        journal: JSON-lines file to which finished rows are added; a row of it is used again when
+            its file has not changed since (size and time).
+        jobs: threads; decoding and detection run outside Python's lock.
+        progress: called with the number of files done and their total.
+
+    Returns:
+        Rows, sorted by path.
+    """
+    paths = sorted(list_files(root))
+    stamps = {path: _stamp(root / path) for path in paths}
+    done = {
+        row["path"]: row
+        for row in _read_journal(journal)
+        if stamps.get(row["path"]) == row["stamp"]
+    }
+    left = [path for path in paths if path not in done]
+    progress(len(done), len(paths))
+    detector = FaceDetector(threads=1)
+    with ThreadPoolExecutor(jobs) as pool, journal.open("a", encoding="utf-8") as lines:
+        for start in range(0, len(left), CHUNK):
+            chunk = left[start : start + CHUNK]
+            for row in pool.map(lambda path: scan_file(root, path, detector), chunk):
+                row["stamp"] = stamps[row["path"]]
+                lines.write(json.dumps(row) + "\n")
+                done[row["path"]] = row
+                progress(len(done), len(paths))
+            lines.flush()
+    return [done[path] for path in paths]
+
+
+def _stamp(path: Path) -> list[int]:
+    stat = path.stat()
+    return [SCAN_VERSION, stat.st_size, stat.st_mtime_ns]
+
+
+def _read_journal(journal: Path) -> Iterator[Row]:
+    if not journal.exists():
+        return
+    with journal.open(encoding="utf-8") as lines:
+        for line in lines:
+            try:
+                yield json.loads(line)
+            except json.JSONDecodeError:
+                continue  # the line that a kill cut short

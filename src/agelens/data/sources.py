@@ -1,0 +1,119 @@
+"""Where a dataset's files come from: the official tar.gz, a zip of it, or the unpacked folder."""
+
+from __future__ import annotations
+
+import os
+import re
+import tarfile
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+from typing import IO, NamedTuple
+
+from agelens.errors import DataError
+
+GENDERS = ("male", "female")
+ETHNICITIES = ("White", "Black", "Asian", "Indian", "Others")
+MAX_AGE = 116
+
+_NAME = re.compile(r"(?P<age>\d{1,3})_(?P<gender>[01])_(?:(?P<ethnicity>[0-4])_)?(?=\d{14})")
+
+
+class Labels(NamedTuple):
+    """What a UTKFace file name says. None where it does not say it."""
+
+    age: int | None
+    gender: str | None
+    ethnicity: str | None
+
+    @property
+    def complete(self) -> bool:
+        return None not in self
+
+
+def parse_name(name: str) -> Labels:
+    """Read ``[age]_[gender]_[race]_[date&time].jpg.chip.jpg``; three files lack the race.
+
+    Args:
+        name: the file's name without its folder.
+
+    Returns:
+        The labels; all None when the name is of another form.
+    """
+    match = _NAME.match(name)
+    if match is None or int(match["age"]) > MAX_AGE:
+        return Labels(None, None, None)
+    race = match["ethnicity"]
+    return Labels(
+        int(match["age"]),
+        GENDERS[int(match["gender"])],
+        None if race is None else ETHNICITIES[int(race)],
+    )
+
+
+def unpack(source: Path, target: Path) -> Path:
+    """Make the files of `source` readable as a folder, without changing any that is there.
+
+    Args:
+        source: a tar (any compression), a zip, or a folder; a folder is used where it is.
+        target: folder that an archive is unpacked into; files that are there already with the
+            right size are kept, so an interrupted call goes on where it stopped.
+
+    Returns:
+        The folder that holds the files.
+
+    Raises:
+        DataError: when the source is missing, broken, or neither archive nor folder.
+    """
+    if source.is_dir():
+        return source
+    if not source.is_file():
+        raise DataError(f"{source}: no such file or folder")
+    try:
+        if zipfile.is_zipfile(source):
+            with zipfile.ZipFile(source) as archive:
+                for info in archive.infolist():
+                    if not info.is_dir():
+                        with archive.open(info) as stream:
+                            _write(stream, info.file_size, _inside(target, info.filename))
+        elif tarfile.is_tarfile(source):
+            with tarfile.open(source) as archive:
+                for member in archive:
+                    content = archive.extractfile(member) if member.isfile() else None
+                    if content is not None:
+                        _write(content, member.size, _inside(target, member.name))
+        else:
+            raise DataError(f"{source}: neither a folder, nor a tar, nor a zip archive")
+    except (tarfile.TarError, zipfile.BadZipFile, EOFError, OSError) as error:
+        raise DataError(f"{source}: cannot be unpacked into {target} ({error})") from error
+    return target
+
+
+def list_files(folder: Path) -> Iterator[str]:
+    """Paths of all files below `folder`, relative, with forward slashes, without hidden ones."""
+    for root, folders, names in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not _hidden(name))
+        for name in sorted(names):
+            if not _hidden(name):
+                yield (Path(root) / name).relative_to(folder).as_posix()
+
+
+def _hidden(name: str) -> bool:
+    return name.startswith(".") or name == "__MACOSX"
+
+
+def _inside(target: Path, name: str) -> Path:
+    """The path of an archive's member below `target`; a name that leads out of it is refused."""
+    parts = PurePosixPath(name.replace("\\", "/"))
+    if parts.is_absolute() or ".." in parts.parts or ":" in name:
+        raise DataError(f"the archive holds a file outside its folder: {name}")
+    return target / parts
+
+
+def _write(stream: IO[bytes], size: int, path: Path) -> None:
+    if path.is_file() and path.stat().st_size == size:
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".partial")
+    partial.write_bytes(stream.read())
+    partial.replace(path)
