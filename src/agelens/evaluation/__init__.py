@@ -1,0 +1,1 @@
+"""Evaluation of a model file on a prepared dataset. Needs ``agelens[train]``."""

@@ -1,0 +1,74 @@
+"""`agelens evaluate`: a model file on a split, through the estimator that serves."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from agelens import __version__
+from agelens.batch import default_jobs, map_in_order
+from agelens.data.manifest import Dataset
+from agelens.data.scan import main_face
+from agelens.errors import DataError, ImageError
+from agelens.estimator import AgeEstimator
+from agelens.evaluation.metrics import age_band, measure
+from agelens.progress import Progress, silent
+
+
+def predict_split(
+    model: str | Path,
+    dataset: Dataset,
+    split: str,
+    *,
+    jobs: int | None = None,
+    progress: Progress = silent,
+) -> pd.DataFrame:
+    """Estimate every picture of a split from its file, detection included.
+
+    Args:
+        model: a model file, or a shipped model's name.
+        dataset: a prepared dataset.
+        split: "validation", "calibration", "test" or "train".
+        jobs: pictures in work at once; by default one for each processor.
+        progress: called with the number of pictures done and their total.
+
+    Returns:
+        The split's rows (those that `usable` with ``missed=True`` names) with a column
+        ``predicted``, years, missing where no face was found.
+    """
+    rows = dataset.part(split, missed=True)
+    estimator = AgeEstimator(model, threads=1)
+    paths = [str(dataset.root / path) for path in rows["path"]]
+    predicted: list[float | None] = []
+    results = map_in_order(estimator.estimate, paths, jobs=jobs or default_jobs())
+    try:
+        sizes = zip(rows["width"].astype(int), rows["height"].astype(int), strict=True)
+        for (width, height), (_, faces) in zip(sizes, results, strict=True):
+            face = main_face(faces, width, height)
+            predicted.append(None if face is None else face.age)
+            progress(len(predicted), len(rows))
+    except ImageError as error:
+        raise DataError(f"the dataset changed since it was prepared: {error}") from error
+    return rows.assign(predicted=pd.Series(predicted, dtype="float64"))
+
+
+def evaluate(predictions: pd.DataFrame) -> dict[str, Any]:
+    """Measure the estimates of `predict_split`; see `measure` for the form."""
+    found = predictions[predictions["predicted"].notna()]
+    groups = pd.DataFrame(
+        {
+            "age": age_band(found["age"].to_numpy(int)),
+            "gender": found["gender"].array,
+            "ethnicity": found["ethnicity"].array,
+        },
+        index=found.index,
+    )
+    missed = predictions[predictions["predicted"].isna()]
+    report = measure(found["age"].astype(float), found["predicted"], groups)
+    report["images"] = len(predictions)
+    report["missed"] = missed["path"].tolist()
+    report["miss_rate"] = len(missed) / max(1, len(predictions))
+    report["agelens"] = __version__
+    return report

