@@ -20,6 +20,7 @@ from agelens.data.manifest import Dataset, landmarks_of
 from agelens.data.prepare import prepare
 from agelens.evaluation.evaluate import evaluate, predict_split
 from agelens.images import load_image
+from agelens.model import AgeModel
 from agelens.training import export as export_module
 from agelens.training.crops import (
     MARGIN,
@@ -273,6 +274,27 @@ def test_export_refuses_what_differs(
     with pytest.raises(ExportError, match="not written"):
         export(run / "best.ckpt", tmp_path / "model.onnx")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_eight_bits_make_a_smaller_file_with_nearly_the_same_ages(
+    run: Path, dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(export_module, "INT8_COST", 5.0)  # a tiny network is no easy one to round
+    whole, rounded = tmp_path / "whole.onnx", tmp_path / "rounded.onnx"
+    export(run / "best.ckpt", whole)
+    export(run / "best.ckpt", rounded, int8=True)
+    assert rounded.stat().st_size < whole.stat().st_size
+    kinds = {node.op_type for node in onnx.load(rounded).graph.node}
+    assert {"QuantizeLinear", "DequantizeLinear"} <= kinds
+    models = [AgeModel(path) for path in (whole, rounded)]
+    assert [model.metadata["precision"] for model in models] == ["float32", "int8"]
+    crops, _ = aligned_crops(dataset, "validation", 32, margin=0.0)
+    ages = [model.predict(np.array(crops)) @ model.ages for model in models]
+    assert 0 < np.abs(ages[0] - ages[1]).max() < 5
+    monkeypatch.setattr(export_module, "INT8_COST", -100.0)
+    with pytest.raises(ExportError, match="8 bits cost"):
+        export(run / "best.ckpt", tmp_path / "refused.onnx", int8=True)
+    assert not (tmp_path / "refused.onnx").exists()
 
 
 def test_export_names_what_is_no_checkpoint(tmp_path: Path) -> None:

@@ -156,11 +156,12 @@ def export(
         Path | None,
         typer.Option(metavar="DIR", help="A prepared dataset. [default: the one it learnt from]"),
     ] = None,
+    int8: Annotated[bool, typer.Option("--int8", help="Quantise to 8 bits.")] = False,
 ) -> None:
     """Write a checkpoint as the one model file that everything else uses."""
     from agelens.training.export import export as run
 
-    difference = run(checkpoint, output, data)
+    difference = run(checkpoint, output, data, int8=int8)
     typer.echo(f"{output}: within {difference:.1e} years of torch")
 
 

@@ -14,13 +14,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from importlib.resources import files
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 
 from agelens.align import warp
+from agelens.session import open_shipped
 from agelens.types import Box, Detection, Landmarks
 
 VIEW = 192
@@ -68,19 +67,14 @@ class FaceDetector:
     """
 
     def __init__(self, *, threads: int = 0) -> None:
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        model = files("agelens").joinpath("weights/blazeface.onnx").read_bytes()
-        self._session = onnxruntime.InferenceSession(
-            model, options, providers=["CPUExecutionProvider"]
-        )
+        self._session = open_shipped("blazeface.onnx", threads)
 
     def detect(self, image: NDArray[np.uint8], *, min_score: float = 0.5) -> tuple[Detection, ...]:
         """Find the faces of one picture.
 
         Args:
             image: RGB uint8 ``[H, W, 3]``.
-            min_score: faces with a lower score, 0 to 1, are left out.
+            min_score: faces with a lower score, 0 to 1, are left out; below 0.3 are none at all.
 
         Returns:
             Detections, largest box first. Faces turned by more than about 60 degrees in the

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
-from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
 from agelens.errors import ModelError
+from agelens.session import ORT_ERRORS, open_session, open_shipped
 
 METADATA_KEY = "agelens"
 FORMAT = 1
@@ -21,14 +19,6 @@ SHIPPED = {"lite2": "age-lite2.onnx"}
 DEFAULT = "lite2"
 BATCH = 32
 """Crops in one call of the network, so that a crowd's memory stays bounded."""
-_ORT_ERRORS = (
-    ort_errors.Fail,
-    ort_errors.InvalidArgument,
-    ort_errors.InvalidGraph,
-    ort_errors.InvalidProtobuf,
-    ort_errors.NotImplemented,
-    ort_errors.RuntimeException,
-)
 
 
 class AgeModel:
@@ -50,25 +40,19 @@ class AgeModel:
 
     def __init__(self, model: str | Path = "default", *, threads: int = 0) -> None:
         name = DEFAULT if model == "default" else str(model)
-        if name in SHIPPED:
-            data = files("agelens").joinpath("weights", SHIPPED[name]).read_bytes()
-        else:
-            try:
-                data = Path(name).read_bytes()
-            except OSError as error:
-                known = ", ".join(["default", *SHIPPED])
-                raise ModelError(
-                    f"{name}: {error.strerror}; give a model file, or one of: {known}"
-                ) from error
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
+        if name not in SHIPPED and not Path(name).is_file():
+            known = ", ".join(["default", *SHIPPED])
+            raise ModelError(f"{name}: no such file; give a model file, or one of: {known}")
         try:
-            self._session = onnxruntime.InferenceSession(data, options, providers=_providers())
+            if name in SHIPPED:
+                self._session = open_shipped(SHIPPED[name], threads)
+            else:
+                self._session = open_session(Path(name), threads)
             facts = self._session.get_modelmeta().custom_metadata_map
             self.metadata: dict[str, Any] = json.loads(facts[METADATA_KEY])
         except KeyError as error:
             raise ModelError(f"{name}: not a model file that `agelens export` wrote") from error
-        except _ORT_ERRORS as error:
+        except ORT_ERRORS as error:
             raise ModelError(f"{name}: not a model that ONNX Runtime can open") from error
         if self.metadata["format"] != FORMAT:
             raise ModelError(f"{name}: its format needs another version of agelens")
@@ -90,9 +74,3 @@ class AgeModel:
             for start in range(0, len(crops), BATCH)
         ]
         return np.concatenate(parts) if parts else np.empty((0, len(self.ages)), np.float32)
-
-
-def _providers() -> list[str]:
-    """CUDA where ONNX Runtime has it, and the CPU."""
-    available = onnxruntime.get_available_providers()
-    return [name for name in ("CUDAExecutionProvider", "CPUExecutionProvider") if name in available]

@@ -5,24 +5,29 @@ from __future__ import annotations
 import json
 from pathlib import Path
 from pickle import UnpicklingError
+from typing import Any
 
 import numpy as np
 import onnx
 import torch
+from numpy.typing import NDArray
 
 from agelens import __version__
 from agelens.data.manifest import Dataset
 from agelens.errors import ExportError
 from agelens.files import atomic_path
 from agelens.model import FORMAT, METADATA_KEY, AgeModel
-from agelens.training.crops import aligned_crops
+from agelens.training.crops import MARGIN, aligned_crops
 from agelens.training.losses import expected_age
 from agelens.training.module import AgeModule
 from agelens.training.network import CLASSES, ServedNet
+from agelens.training.quantise import CALIBRATION_CROPS, quantise
 
 TOLERANCE = 1e-3
 """Largest difference in years between ONNX Runtime and torch for the file to be written."""
 CHECKED_CROPS = 256
+INT8_COST = 0.08
+"""Largest rise of the validation error, in years, that 8 bits may cost."""
 OPSET = 18
 LICENCE = (
     "Trained on UTKFace: for non-commercial research use only. ImageNet start weights: Apache-2.0."
@@ -46,7 +51,9 @@ def load_checkpoint(path: Path) -> AgeModule:
     return module.eval()
 
 
-def export(checkpoint: Path, target: Path, data: Path | None = None) -> float:
+def export(
+    checkpoint: Path, target: Path, data: Path | None = None, *, int8: bool = False
+) -> float:
     """Write the model file.
 
     The graph takes uint8 RGB crops ``[N, size, size, 3]`` and gives age distributions
@@ -57,12 +64,14 @@ def export(checkpoint: Path, target: Path, data: Path | None = None) -> float:
         target: path of the ``.onnx`` file.
         data: the prepared dataset whose validation crops are compared; by default the one that
             the checkpoint was trained on, where it was then.
+        int8: quantise the checked file, with ranges from training crops; see `quantise`.
 
     Returns:
-        The largest difference in years between ONNX Runtime and torch on real crops.
+        The largest difference in years between ONNX Runtime and torch on real crops, in floats.
 
     Raises:
-        ExportError: they differ by more than `TOLERANCE`; nothing is written.
+        ExportError: they differ by more than `TOLERANCE`, or 8 bits cost more than `INT8_COST`;
+            nothing is written.
         DataError: there is no dataset to compare on.
     """
     module = load_checkpoint(checkpoint)
@@ -75,16 +84,18 @@ def export(checkpoint: Path, target: Path, data: Path | None = None) -> float:
     with torch.inference_mode():
         parts = [served(torch.from_numpy(crops[i : i + 32])) for i in range(0, len(crops), 32)]
     estimates = expected_age(torch.cat(parts).log()).numpy()
-    facts = {
+    error = float(np.abs(estimates - ages).mean())
+    facts: dict[str, Any] = {
         "format": FORMAT,
         "name": recipe.name,
+        "precision": "int8" if int8 else "float32",
         "size": size,
         "ages": list(range(CLASSES)),
         "template": about["template"],
         "version": __version__,
         "licence": LICENCE,
         "training": {"recipe": recipe.model_dump(), "manifest": about["digest"]},
-        "metrics": {"validation_mae": float(np.abs(estimates - ages).mean())},
+        "metrics": {"validation_mae": error},
     }
     with atomic_path(target) as partial:
         program = torch.onnx.export(
@@ -97,14 +108,34 @@ def export(checkpoint: Path, target: Path, data: Path | None = None) -> float:
             dynamo=True,
             verbose=False,
         )
-        proto = program.model_proto  # type: ignore[union-attr]
-        onnx.helper.set_model_props(proto, {METADATA_KEY: json.dumps(facts, sort_keys=True)})
-        partial.write_bytes(proto.SerializeToString())
-        model = AgeModel(partial)
-        exported = model.predict(crops[:CHECKED_CROPS]) @ model.ages
+        _write(program.model_proto, facts, partial)  # type: ignore[union-attr]
+        exported = _ages(partial, crops[:CHECKED_CROPS])
         difference = float(np.abs(exported - estimates[:CHECKED_CROPS]).max())
         if not difference <= TOLERANCE:
             raise ExportError(
                 f"{target}: not written: ONNX Runtime and torch differ by {difference:.4f} years"
             )
+        if int8:
+            known, _ = aligned_crops(dataset, "train", size, margin=MARGIN)
+            chosen = np.linspace(0, len(known) - 1, min(len(known), CALIBRATION_CROPS)).astype(int)
+            edge = round(MARGIN * size)
+            quantise(partial, partial, known[chosen][:, edge:-edge, edge:-edge])
+            _write(onnx.load(partial), facts, partial)  # quantising drops the metadata
+            rounded = float(np.abs(_ages(partial, crops) - ages).mean())
+            facts["metrics"] = {"validation_mae": rounded}
+            _write(onnx.load(partial), facts, partial)
+            if not rounded - error <= INT8_COST:
+                raise ExportError(
+                    f"{target}: not written: 8 bits cost {rounded - error:.3f} years of error"
+                )
     return difference
+
+
+def _write(model: onnx.ModelProto, facts: dict[str, Any], path: Path) -> None:
+    onnx.helper.set_model_props(model, {METADATA_KEY: json.dumps(facts, sort_keys=True)})
+    path.write_bytes(model.SerializeToString())
+
+
+def _ages(path: Path, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
+    model = AgeModel(path)
+    return model.predict(crops) @ model.ages

@@ -1,0 +1,43 @@
+"""How every ONNX Runtime session is opened."""
+
+from __future__ import annotations
+
+from importlib.resources import as_file, files
+from pathlib import Path
+
+import onnxruntime
+from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
+
+ORT_ERRORS = (
+    ort_errors.Fail,
+    ort_errors.InvalidArgument,
+    ort_errors.InvalidGraph,
+    ort_errors.InvalidProtobuf,
+    ort_errors.NoSuchFile,
+    ort_errors.NotImplemented,
+    ort_errors.RuntimeException,
+)
+"""What ONNX Runtime raises on a file that it cannot open; they share no public base class."""
+
+
+def open_session(path: Path, threads: int) -> onnxruntime.InferenceSession:
+    """Open a model file, on CUDA where ONNX Runtime has it and else on the CPU.
+
+    By path and not as bytes: a copy of the file in memory would raise the peak by its size.
+
+    Args:
+        path: of the ONNX file.
+        threads: CPU threads for one call; 0 lets ONNX Runtime choose.
+    """
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    available = onnxruntime.get_available_providers()
+    wanted = ("CUDAExecutionProvider", "CPUExecutionProvider")
+    providers = [name for name in wanted if name in available]
+    return onnxruntime.InferenceSession(str(path), options, providers=providers)
+
+
+def open_shipped(name: str, threads: int) -> onnxruntime.InferenceSession:
+    """Open a model file of the package's own ``weights``."""
+    with as_file(files("agelens").joinpath("weights", name)) as path:
+        return open_session(path, threads)
