@@ -276,6 +276,22 @@ def test_export_refuses_what_differs(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_flipped_export_gives_a_mirror_image_the_same_age(
+    run: Path, dataset: Dataset, tmp_path: Path
+) -> None:
+    export(run / "best.ckpt", tmp_path / "model.onnx", flip=True)
+    model = AgeModel(tmp_path / "model.onnx")
+    crops = np.array(aligned_crops(dataset, "validation", 32, margin=0.0)[0])
+    np.testing.assert_allclose(
+        model.predict(crops), model.predict(crops[:, :, ::-1].copy()), atol=1e-6
+    )
+    net = load_checkpoint(run / "best.ckpt").net
+    both = torch.from_numpy(np.stack([crops[0], crops[0][:, ::-1]])).permute(0, 3, 1, 2)
+    with torch.inference_mode():
+        mean = net(both).softmax(-1).mean(0)
+    np.testing.assert_allclose(model.predict(crops[:1])[0], mean, atol=1e-5)
+
+
 def test_eight_bits_make_a_smaller_file_with_nearly_the_same_ages(
     run: Path, dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

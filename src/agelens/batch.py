@@ -31,6 +31,10 @@ def map_in_order(
         Each item with its result, in the items' order. An exception of `function` is raised here,
         and what is waiting is dropped.
     """
+    if jobs == 1:
+        for item in items:
+            yield item, function(item)
+        return
     waiting: deque[tuple[Item, Future[Result]]] = deque()
     with ThreadPoolExecutor(jobs) as pool:
         try:

@@ -156,12 +156,13 @@ def export(
         Path | None,
         typer.Option(metavar="DIR", help="A prepared dataset. [default: the one it learnt from]"),
     ] = None,
+    flip: Annotated[bool, typer.Option("--flip", help="Average with the mirror image.")] = False,
     int8: Annotated[bool, typer.Option("--int8", help="Quantise to 8 bits.")] = False,
 ) -> None:
     """Write a checkpoint as the one model file that everything else uses."""
     from agelens.training.export import export as run
 
-    difference = run(checkpoint, output, data, int8=int8)
+    difference = run(checkpoint, output, data, flip=flip, int8=int8)
     typer.echo(f"{output}: within {difference:.1e} years of torch")
 
 

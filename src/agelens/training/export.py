@@ -52,7 +52,12 @@ def load_checkpoint(path: Path) -> AgeModule:
 
 
 def export(
-    checkpoint: Path, target: Path, data: Path | None = None, *, int8: bool = False
+    checkpoint: Path,
+    target: Path,
+    data: Path | None = None,
+    *,
+    flip: bool = False,
+    int8: bool = False,
 ) -> float:
     """Write the model file.
 
@@ -64,6 +69,7 @@ def export(
         target: path of the ``.onnx`` file.
         data: the prepared dataset whose validation crops are compared; by default the one that
             the checkpoint was trained on, where it was then.
+        flip: average each crop with its mirror image, inside the graph.
         int8: quantise the checked file, with ranges from training crops; see `quantise`.
 
     Returns:
@@ -80,7 +86,7 @@ def export(
     dataset = Dataset.load(data or Path(about["data"]))
     cached, ages = aligned_crops(dataset, "validation", size, margin=0.0)
     crops = np.array(cached)
-    served = ServedNet(module.net).eval()
+    served = ServedNet(module.net, flip=flip).eval()
     with torch.inference_mode():
         parts = [served(torch.from_numpy(crops[i : i + 32])) for i in range(0, len(crops), 32)]
     estimates = expected_age(torch.cat(parts).log()).numpy()
@@ -89,6 +95,7 @@ def export(
         "format": FORMAT,
         "name": recipe.name,
         "precision": "int8" if int8 else "float32",
+        "flip": flip,
         "size": size,
         "ages": list(range(CLASSES)),
         "template": about["template"],
