@@ -50,11 +50,12 @@ class ServedNet(nn.Module):
 
     def forward(self, crops: Tensor) -> Tensor:
         images = crops.permute(0, 3, 1, 2)
-        if not self.flip:
-            distribution: Tensor = self.net(images).softmax(-1)
-            return distribution
-        both = torch.cat([images, images.flip(3)])  # one pass, so the graph holds its weights once
-        return self.net(both).softmax(-1).reshape(2, -1, CLASSES).mean(0)
+        if self.flip:  # one pass over both, so that the graph holds its weights once
+            images = torch.cat([images, images.flip(3)])
+        distribution: Tensor = self.net(images).softmax(-1)
+        if self.flip:
+            distribution = distribution.reshape(2, -1, CLASSES).mean(0)
+        return distribution
 
 
 def make_network(model: Model) -> AgeNet:
