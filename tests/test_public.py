@@ -17,7 +17,8 @@ HEAVY = {"torch", "torchvision", "timm", "lightning", "pandas", "pyarrow", "fair
 
 def test_public_names_are_these() -> None:
     assert set(agelens.__all__) == {
-        "AgeEstimator", "AgelensError", "Box", "DataError", "ExportError", "Face", "ImageError",
+        "AgeEstimator", "AgelensError", "Box", "CheckpointError", "DataError",
+        "ExportError", "Face", "ImageError",
         "ImageTooLargeError", "Landmarks", "MissingExtraError", "ModelError", "Point",
         "RecipeError", "UnreadableImageError", "__version__",
     }  # fmt: skip

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +17,9 @@ from conftest import ROOT
 from sklearn.datasets import load_sample_image
 from torch.nn import functional
 
-from agelens import AgeEstimator, DataError, ExportError, RecipeError
+from agelens import AgeEstimator, CheckpointError, DataError, ExportError, RecipeError
 from agelens.align import align_face
+from agelens.calibrate import quantile
 from agelens.data.manifest import Dataset, landmarks_of
 from agelens.data.prepare import prepare
 from agelens.evaluation.evaluate import evaluate, predict_split
@@ -29,11 +33,12 @@ from agelens.training.crops import (
     aligned_crops,
     augmentation,
 )
-from agelens.training.export import export, load_checkpoint
+from agelens.training.export import export
 from agelens.training.fit import fit
-from agelens.training.losses import dldl_v2, expected_age, gaussian_labels, l1, make_loss
-from agelens.training.network import AgeNet, make_network
-from agelens.training.recipe import Augment, Loss, Model, Recipe, load_recipe
+from agelens.training.module import AgeModule, load_checkpoint
+from agelens.training.network import AgeNet, ServedNet, make_network
+from agelens.training.recipe import Augment, Model, Recipe, load_recipe
+from agelens.training.teacher import Teacher
 
 TINY = Recipe.model_validate(
     {
@@ -56,36 +61,6 @@ def run(dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("run")
     assert fit(TINY, dataset, folder, progress=False) == folder / "best.ckpt"
     return folder
-
-
-def test_expected_age_is_the_mean_of_the_distribution() -> None:
-    logits = torch.full((2, 117), -1e9)
-    logits[0, 30] = 0
-    logits[1, [20, 40]] = torch.tensor([1.0, 3.0]).log()  # one part to three
-    torch.testing.assert_close(expected_age(logits), torch.tensor([30.0, 35.0]))
-
-
-def test_gaussian_labels_by_hand() -> None:
-    (row,) = gaussian_labels(torch.tensor([2]), 5, sigma=1.0)
-    weights = np.exp(-0.5 * np.array([4.0, 1, 0, 1, 4]))
-    np.testing.assert_allclose(row, weights / weights.sum(), rtol=1e-5)
-
-
-def test_dldl_v2_by_hand() -> None:
-    logits, ages = torch.zeros(1, 5), torch.tensor([1])
-    target = gaussian_labels(ages, 5, 1.0)[0]
-    divergence = float((target * (target.log() - np.log(0.2))).sum())
-    loss = dldl_v2(logits, ages, sigma=1.0, l1_weight=0.25)
-    assert float(loss) == pytest.approx(divergence + 0.25 * 1.0, rel=1e-5)  # expected age 2
-    perfect = -((torch.arange(117.0)[None] - 50) ** 2) / (2 * 2.0**2)
-    assert float(dldl_v2(perfect, torch.tensor([50]), sigma=2.0, l1_weight=1.0)) < 1e-4
-
-
-def test_losses_by_name() -> None:
-    logits, ages = torch.randn(4, 117), torch.tensor([1, 20, 50, 90])
-    torch.testing.assert_close(make_loss(Loss(name="l1"))(logits, ages), l1(logits, ages))
-    dldl = dldl_v2(logits, ages, sigma=2.0, l1_weight=0.25)
-    torch.testing.assert_close(make_loss(Loss())(logits, ages), dldl)
 
 
 @pytest.mark.parametrize("path", sorted(ROOT.glob("configs/*.toml")), ids=lambda path: path.name)
@@ -206,16 +181,16 @@ class KilledError(Exception):
 def test_a_resumed_run_equals_an_uninterrupted_one(
     run: Path, dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    forward, calls = AgeNet.forward, 0
+    pooled, calls = AgeNet.pooled, 0
 
     def dies(self: AgeNet, images: torch.Tensor) -> torch.Tensor:
         nonlocal calls
         calls += 1
         if calls == 12:  # in the middle of the second epoch
             raise KilledError
-        return forward(self, images)
+        return pooled(self, images)
 
-    monkeypatch.setattr(AgeNet, "forward", dies)
+    monkeypatch.setattr(AgeNet, "pooled", dies)
     with pytest.raises(KilledError):
         fit(TINY, dataset, tmp_path, progress=False)
     monkeypatch.undo()
@@ -227,6 +202,137 @@ def test_a_resumed_run_equals_an_uninterrupted_one(
     for key in ("state_dict", "current_model_state"):
         for name, tensor in whole[key].items():
             torch.testing.assert_close(resumed[key][name], tensor, rtol=0, atol=0, msg=name)
+
+
+VARIANTS = {
+    "start": {"model": {"start": "run"}},
+    "frozen": {"model": {"frozen_epochs": 1}},
+    "swa": {"optimiser": {"average": "swa", "swa_epochs": 2}},
+    "no average": {"optimiser": {"average": "none"}},
+    "sampling": {"imbalance": {"sampling": "sqrt", "weights": "sqrt_lds", "from_epoch": 1}},
+    "mixup": {"augment": {"mixup": 0.4}},
+    "corn": {"loss": {"name": "corn"}},
+    "taught": {"teacher": {"runs": ["run", "run"]}, "augment": {"mixup": 0.2}},
+}
+
+
+def variant(name: str) -> Recipe:
+    values = TINY.model_dump() | {"name": name}
+    for section, changes in VARIANTS[name].items():
+        values[section] = values[section] | changes
+    return Recipe.model_validate(values)
+
+
+@pytest.fixture(scope="module")
+def variants(
+    run: Path, dataset: Dataset, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, AgeModule]:
+    """Every choice of a recipe, trained, beside the plain run that some of them begin with."""
+    folder = tmp_path_factory.mktemp("runs")
+    (folder / "run").symlink_to(run)
+    return {
+        name: load_checkpoint(fit(variant(name), dataset, folder / name, progress=False))
+        for name in VARIANTS
+    }
+
+
+def test_every_choice_trains_and_changes_the_result(variants: dict[str, AgeModule]) -> None:
+    heads = [module.net.head[1].weight for module in variants.values()]
+    assert all(torch.isfinite(head).all() for head in heads)
+    assert len({head.sum().item() for head in heads}) == len(heads)
+
+
+def test_a_start_is_nearer_to_its_run_than_another_seed(
+    run: Path, variants: dict[str, AgeModule]
+) -> None:
+    def stem(module: AgeModule) -> torch.Tensor:
+        return module.net.backbone.conv_stem.weight
+
+    before = stem(load_checkpoint(run / "best.ckpt"))
+    assert not torch.equal(stem(variants["start"]), before)
+    gap = (stem(variants["start"]) - before).norm()
+    assert gap < (stem(variants["mixup"]) - before).norm()
+
+
+def test_a_corn_model_serves_a_distribution(
+    variants: dict[str, AgeModule], dataset: Dataset
+) -> None:
+    checkpoint = variants["corn"]
+    crops = np.array(aligned_crops(dataset, "validation", 32, margin=0.0)[0][:4])
+    served = ServedNet(checkpoint.net).eval()
+    with torch.inference_mode():
+        rows = served(torch.from_numpy(crops))
+    np.testing.assert_allclose(rows.sum(1), 1, atol=1e-5)
+    assert checkpoint.net.ordinal
+
+
+def test_a_teacher_says_the_same_in_eight_bits(run: Path, dataset: Dataset, tmp_path: Path) -> None:
+    taught = load_checkpoint(run / "best.ckpt")
+    crops = np.array(aligned_crops(dataset, "train", 32, margin=0.0)[0])
+    images = torch.from_numpy(crops).permute(0, 3, 1, 2)
+    distribution, features = Teacher([taught], tmp_path, crops)(images)
+    with torch.inference_mode():
+        pooled = taught.net.pooled(images)
+        expected = taught.net.head(pooled).softmax(-1)
+    assert functional.cosine_similarity(features, pooled).mean() > 0.95
+    torch.testing.assert_close(features.norm(dim=1), torch.ones(len(images)))
+    assert (distribution - expected).abs().sum(1).mean() < 0.1
+
+
+def test_a_taught_network_imitates(variants: dict[str, AgeModule]) -> None:
+    assert variants["taught"].project.out_features == 2 * variants["taught"].net.features
+
+
+SHARED = """
+workers = 0
+[model]
+backbone = "test_efficientnet_gn"  # group normalisation: the same however a batch is shared
+pretrained = false
+size = 32
+dropout = 0.0
+[optimiser]
+batch_size = 8
+warmup_steps = 3
+[[stages]]
+epochs = 2
+size = 32
+"""
+
+
+def test_two_processes_get_the_result_of_one(dataset: Dataset, tmp_path: Path) -> None:
+    recipe = tmp_path / "shared.toml"
+    recipe.write_text(SHARED)
+    states = []
+    for devices in ("1", "2"):
+        run = tmp_path / devices
+        command = [sys.executable, "-m", "agelens", "train", str(recipe), "--data"]
+        command += [str(dataset.folder), "--run", str(run), "--accelerator", "cpu"]
+        done = subprocess.run(
+            [*command, "--devices", devices],
+            capture_output=True,
+            text=True,
+            check=False,
+            env=os.environ | {"OMP_NUM_THREADS": "1"},
+        )
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.count("export it with") == 1
+        states.append(torch.load(run / "last.ckpt", weights_only=True))
+    one, two = states
+    assert one["global_step"] == two["global_step"] == 10
+    for name, tensor in one["state_dict"].items():
+        torch.testing.assert_close(two["state_dict"][name], tensor, rtol=1e-3, atol=1e-5, msg=name)
+
+
+def test_a_batch_that_cannot_be_shared_is_refused(dataset: Dataset, tmp_path: Path) -> None:
+    odd = TINY.model_copy(update={"optimiser": TINY.optimiser.model_copy(update={"batch_size": 5})})
+    with pytest.raises(RecipeError, match="batch_size"):
+        fit(odd, dataset, tmp_path, progress=False, accelerator="cpu", devices=2)
+
+
+def test_runs_that_a_recipe_names_must_exist(dataset: Dataset, tmp_path: Path) -> None:
+    lost = TINY.model_copy(update={"model": TINY.model.model_copy(update={"start": "nowhere"})})
+    with pytest.raises(CheckpointError, match="nowhere"):
+        fit(lost, dataset, tmp_path / "run", progress=False)
 
 
 def test_a_run_folder_belongs_to_one_recipe(run: Path, dataset: Dataset) -> None:
@@ -262,7 +368,8 @@ def test_the_exported_file_serves_what_was_trained(
     crop = align_face(load_image(dataset.root / row.path), landmarks_of(row), dataset.template, 32)
     net = load_checkpoint(run / "best.ckpt").net
     with torch.inference_mode():
-        age = float(expected_age(net(torch.from_numpy(crop).permute(2, 0, 1)[None]))[0])
+        distribution = net(torch.from_numpy(crop).permute(2, 0, 1)[None]).softmax(-1).numpy()
+    age = quantile(distribution, estimator.model.ages, 0.5)[0]
     (face,) = estimator.estimate(dataset.root / row.path)
     assert face.age == pytest.approx(age, abs=1e-2)
 
@@ -305,7 +412,7 @@ def test_eight_bits_make_a_smaller_file_with_nearly_the_same_ages(
     models = [AgeModel(path) for path in (whole, rounded)]
     assert [model.metadata["precision"] for model in models] == ["float32", "int8"]
     crops, _ = aligned_crops(dataset, "validation", 32, margin=0.0)
-    ages = [model.predict(np.array(crops)) @ model.ages for model in models]
+    ages = [quantile(model.predict(np.array(crops)), model.ages, 0.5) for model in models]
     assert 0 < np.abs(ages[0] - ages[1]).max() < 5
     monkeypatch.setattr(export_module, "INT8_COST", -100.0)
     with pytest.raises(ExportError, match="8 bits cost"):
@@ -317,7 +424,7 @@ def test_export_names_what_is_no_checkpoint(tmp_path: Path) -> None:
     text = tmp_path / "text.ckpt"
     text.write_text("no checkpoint")
     for path in (text, tmp_path / "missing.ckpt"):
-        with pytest.raises(ExportError, match=path.name):
+        with pytest.raises(CheckpointError, match=path.name):
             export(path, tmp_path / "model.onnx")
 
 

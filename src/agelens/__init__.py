@@ -7,6 +7,7 @@
 
 from agelens.errors import (
     AgelensError,
+    CheckpointError,
     DataError,
     ExportError,
     ImageError,
@@ -23,6 +24,7 @@ __all__ = [
     "AgeEstimator",
     "AgelensError",
     "Box",
+    "CheckpointError",
     "DataError",
     "ExportError",
     "Face",

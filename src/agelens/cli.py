@@ -107,16 +107,32 @@ def train(
     overrides: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change the recipe.")
     ] = None,
+    accelerator: Annotated[
+        str, typer.Option(help="cpu, gpu, or auto: a GPU where there is one.")
+    ] = "auto",
+    devices: Annotated[
+        int | None, typer.Option(min=1, help="Devices on each node. [default: all GPUs]")
+    ] = None,
+    nodes: Annotated[int, typer.Option(min=1, help="Machines, each started by torchrun.")] = 1,
 ) -> None:
     """Train a recipe, or go on with its run where it was cut off."""
+    from lightning.pytorch.utilities import rank_zero_only
+
     from agelens.data.manifest import Dataset
     from agelens.training.fit import fit
     from agelens.training.recipe import load_recipe
 
     chosen = load_recipe(recipe, tuple(overrides or ()))
     folder = run or Path.home() / ".cache" / "agelens" / "runs" / chosen.name
-    best = fit(chosen, Dataset.load(data), folder)
-    typer.echo(f"{best}: export it with `agelens export {best} -o model.onnx`")
+    best = fit(
+        chosen,
+        Dataset.load(data),
+        folder,
+        accelerator=accelerator,
+        devices=devices or "auto",
+        nodes=nodes,
+    )
+    rank_zero_only(typer.echo)(f"{best}: export it with `agelens export {best} -o model.onnx`")
 
 
 @app.command()

@@ -42,6 +42,10 @@ class RecipeError(AgelensError):
     """A training recipe has an unknown key or an impossible value."""
 
 
+class CheckpointError(AgelensError):
+    """A checkpoint is missing, broken, or not one that agelens wrote."""
+
+
 class ExportError(AgelensError):
     """An exported model does not agree with the one it was made from."""
 

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agelens.align import align_face
+from agelens.calibrate import quantile
 from agelens.detect import FaceDetector
 from agelens.images import MAX_PIXELS, ImageSource, load_image
 from agelens.model import AgeModel
@@ -73,7 +74,7 @@ class AgeEstimator:
         crops = [
             align_face(pixels, found.landmarks, model.template, model.size) for found in detections
         ]
-        ages = model.predict(np.stack(crops)) @ model.ages
+        ages = quantile(model.predict(np.stack(crops)), model.ages, 0.5)
         return tuple(
             Face(float(age), found.box, found.landmarks, found.score)
             for age, found in zip(ages, detections, strict=True)

@@ -135,19 +135,46 @@ class CropDataset(Dataset[tuple[Tensor, Tensor]]):
 
 
 class EpochSampler(Sampler[tuple[int, int]]):
-    """Every index once, in an order that depends on the seed and the epoch alone."""
+    """An epoch's items in whole batches, in an order that depends on the seed and the epoch alone.
 
-    def __init__(self, length: int, seed: int) -> None:
+    Args:
+        length: number of items.
+        seed: of the run.
+        batch: items in a batch of all processes together; what is left over is left out.
+        rates: ``[length]`` probabilities to draw by, with replacement; None shows every item once.
+        rank: this process's number; it gets its share of each batch.
+        processes: how many there are.
+    """
+
+    def __init__(
+        self,
+        length: int,
+        seed: int,
+        *,
+        batch: int = 1,
+        rates: NDArray[np.float64] | None = None,
+        rank: int = 0,
+        processes: int = 1,
+    ) -> None:
         self.length, self.seed, self.epoch = length, seed, 0
+        self.batch, self.rates = batch, rates
+        self.rank, self.processes = rank, processes
 
     def set_epoch(self, epoch: int) -> None:
         """Lightning calls this at the start of every epoch, a resumed one too."""
         self.epoch = epoch
 
     def __len__(self) -> int:
-        return self.length
+        return self.length // self.batch * (self.batch // self.processes)
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
         generator = torch.Generator().manual_seed(draw_seed(self.seed, self.epoch))
-        order = torch.randperm(self.length, generator=generator).tolist()
-        return iter([(self.epoch, index) for index in order])
+        if self.rates is None:
+            order = torch.randperm(self.length, generator=generator)
+        else:
+            rates = torch.from_numpy(self.rates)
+            order = torch.multinomial(rates, self.length, replacement=True, generator=generator)
+        batches = order[: self.length // self.batch * self.batch].reshape(-1, self.batch)
+        share = self.batch // self.processes
+        mine = batches[:, self.rank * share : (self.rank + 1) * share]
+        return iter([(self.epoch, index) for index in mine.flatten().tolist()])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 import numpy as np
@@ -13,42 +12,24 @@ import torch
 from numpy.typing import NDArray
 
 from agelens import __version__
+from agelens.calibrate import quantile
 from agelens.data.manifest import Dataset
 from agelens.errors import ExportError
 from agelens.files import atomic_path
 from agelens.model import FORMAT, METADATA_KEY, AgeModel
 from agelens.training.crops import MARGIN, aligned_crops
-from agelens.training.losses import expected_age
-from agelens.training.module import AgeModule
-from agelens.training.network import CLASSES, ServedNet
-from agelens.training.quantise import CALIBRATION_CROPS, quantise
+from agelens.training.module import load_checkpoint
+from agelens.training.network import CLASSES, ServedNet, write_graph
+from agelens.training.quantise import calibration_crops, quantise
 
 TOLERANCE = 1e-3
 """Largest difference in years between ONNX Runtime and torch for the file to be written."""
 CHECKED_CROPS = 256
 INT8_COST = 0.08
 """Largest rise of the validation error, in years, that 8 bits may cost."""
-OPSET = 18
 LICENCE = (
     "Trained on UTKFace: for non-commercial research use only. ImageNet start weights: Apache-2.0."
 )
-
-
-def load_checkpoint(path: Path) -> AgeModule:
-    """Open a checkpoint of `fit`, with the averaged weights, in evaluation mode.
-
-    Raises:
-        ExportError: no such file, or not a checkpoint of agelens.
-    """
-    try:
-        module = AgeModule.load_from_checkpoint(
-            path, map_location="cpu", pretrained=False, weights_only=True
-        )
-    except OSError as error:
-        raise ExportError(f"{path}: {error.strerror}") from error
-    except (KeyError, TypeError, RuntimeError, EOFError, UnpicklingError) as error:
-        raise ExportError(f"{path}: not a checkpoint that `agelens train` wrote") from error
-    return module.eval()
 
 
 def export(
@@ -89,7 +70,8 @@ def export(
     served = ServedNet(module.net, flip=flip).eval()
     with torch.inference_mode():
         parts = [served(torch.from_numpy(crops[i : i + 32])) for i in range(0, len(crops), 32)]
-    estimates = expected_age(torch.cat(parts).log()).numpy()
+    years = np.arange(CLASSES)
+    estimates = quantile(torch.cat(parts).numpy(), years, 0.5)
     error = float(np.abs(estimates - ages).mean())
     facts: dict[str, Any] = {
         "format": FORMAT,
@@ -97,7 +79,7 @@ def export(
         "precision": "int8" if int8 else "float32",
         "flip": flip,
         "size": size,
-        "ages": list(range(CLASSES)),
+        "ages": years.tolist(),
         "template": about["template"],
         "version": __version__,
         "licence": LICENCE,
@@ -105,17 +87,8 @@ def export(
         "metrics": {"validation_mae": error},
     }
     with atomic_path(target) as partial:
-        program = torch.onnx.export(
-            served,
-            (torch.from_numpy(crops[:2]),),
-            input_names=["crops"],
-            output_names=["distribution"],
-            dynamic_shapes={"crops": {0: torch.export.Dim("N", min=1, max=65536)}},
-            opset_version=OPSET,
-            dynamo=True,
-            verbose=False,
-        )
-        _write(program.model_proto, facts, partial)  # type: ignore[union-attr]
+        write_graph(served, torch.from_numpy(crops[:2]), ["distribution"], partial)
+        _write(onnx.load(partial), facts, partial)
         exported = _ages(partial, crops[:CHECKED_CROPS])
         difference = float(np.abs(exported - estimates[:CHECKED_CROPS]).max())
         if not difference <= TOLERANCE:
@@ -124,9 +97,7 @@ def export(
             )
         if int8:
             known, _ = aligned_crops(dataset, "train", size, margin=MARGIN)
-            chosen = np.linspace(0, len(known) - 1, min(len(known), CALIBRATION_CROPS)).astype(int)
-            edge = round(MARGIN * size)
-            quantise(partial, partial, known[chosen][:, edge:-edge, edge:-edge])
+            quantise(partial, partial, calibration_crops(known, MARGIN))
             _write(onnx.load(partial), facts, partial)  # quantising drops the metadata
             rounded = float(np.abs(_ages(partial, crops) - ages).mean())
             facts["metrics"] = {"validation_mae": rounded}
@@ -143,6 +114,6 @@ def _write(model: onnx.ModelProto, facts: dict[str, Any], path: Path) -> None:
     path.write_bytes(model.SerializeToString())
 
 
-def _ages(path: Path, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
+def _ages(path: Path, crops: NDArray[np.uint8]) -> NDArray[np.float64]:
     model = AgeModel(path)
-    return model.predict(crops) @ model.ages
+    return quantile(model.predict(crops), model.ages, 0.5)

@@ -4,93 +4,203 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import lightning
+import numpy as np
+import torch
 from lightning.pytorch.callbacks import (
     Callback,
     EMAWeightAveraging,
     ModelCheckpoint,
     TQDMProgressBar,
+    WeightAveraging,
 )
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
+from numpy.typing import NDArray
+from torch import Tensor
 from torch.utils.data import DataLoader
 
 from agelens.data.manifest import Dataset
 from agelens.errors import RecipeError
 from agelens.files import atomic_path
 from agelens.training.crops import MARGIN, CropDataset, EpochSampler, aligned_crops, augmentation
-from agelens.training.module import AgeModule
+from agelens.training.imbalance import sqrt_lds_weights, sqrt_sampling
+from agelens.training.module import AgeModule, load_checkpoint
+from agelens.training.network import CLASSES
+from agelens.training.quantise import calibration_crops
 from agelens.training.recipe import Recipe
+from agelens.training.teacher import Teacher
 
 
-def fit(recipe: Recipe, dataset: Dataset, run: Path, *, progress: bool = True) -> Path:
+def fit(
+    recipe: Recipe,
+    dataset: Dataset,
+    run: Path,
+    *,
+    progress: bool = True,
+    accelerator: str = "auto",
+    devices: int | str = "auto",
+    nodes: int = 1,
+) -> Path:
     """Train, or go on with a run that was cut off.
 
     Writes ``last.ckpt`` after every epoch, ``best.ckpt`` when validation's mean absolute error
-    falls, and TensorBoard and CSV logs. Both checkpoints hold the averaged weights.
+    falls, and TensorBoard and CSV logs. Both checkpoints hold the averaged weights. On a GPU the
+    network computes in bfloat16 where it can. Several devices or nodes share each batch of the
+    recipe, so that their number changes the result by rounding only (and by batch normalisation,
+    whose statistics are each device's own).
 
     Args:
         recipe: what to train.
         dataset: a prepared dataset; its training part is learnt, its validation part measured.
-        run: folder of this run.
+        run: folder of this run; runs that the recipe names are its neighbours.
         progress: show a bar.
+        accelerator: "cpu", "gpu" or what Lightning finds.
+        devices: how many of them on each node.
+        nodes: machines, each started by torchrun.
 
     Returns:
         Path of the best checkpoint.
 
     Raises:
-        RecipeError: `run` holds a run of another recipe or dataset.
+        RecipeError: `run` holds a run of another recipe or dataset, or the batch cannot be shared.
+        CheckpointError: a run that the recipe names cannot be used.
     """
     _claim(run, recipe, dataset)
+    trainer = _trainer(
+        recipe, run, progress=progress, accelerator=accelerator, devices=devices, nodes=nodes
+    )
+    processes, batch = trainer.world_size, recipe.optimiser.batch_size
+    if batch % processes:
+        raise RecipeError(f"optimiser.batch_size: {batch} cannot be shared by {processes} devices")
     size = recipe.model.size
     crops, ages = aligned_crops(dataset, "train", size, margin=MARGIN)
     training = CropDataset(
         crops, ages, transform=augmentation(recipe.augment, size), seed=recipe.seed
     )
     validation = CropDataset(*aligned_crops(dataset, "validation", size, margin=0.0))
-    batch = recipe.optimiser.batch_size
+    sampler = EpochSampler(
+        len(training),
+        recipe.seed,
+        batch=batch,
+        rates=sqrt_sampling(ages) if recipe.imbalance.sampling == "sqrt" else None,
+        rank=trainer.global_rank,
+        processes=processes,
+    )
+    on_gpu = torch.cuda.is_available()
     loader = DataLoader(
         training,
-        batch,
-        sampler=EpochSampler(len(training), recipe.seed),
-        drop_last=True,
+        batch // processes,
+        sampler=sampler,
         num_workers=recipe.workers,
         persistent_workers=recipe.workers > 0,
+        pin_memory=on_gpu,
     )
-    val_loader = DataLoader(validation, 2 * batch)
+    val_sampler = range(trainer.global_rank, len(validation), processes)
+    val_loader = DataLoader(validation, 2 * batch, sampler=val_sampler, pin_memory=on_gpu)
     about = {
         "data": str(dataset.folder.resolve()),
         "digest": dataset.digest,
         "template": dataset.template.tolist(),
     }
     lightning.seed_everything(recipe.seed, verbose=False)
-    module = AgeModule(recipe.model_dump(), len(loader) * recipe.epochs, about)
-    best = ModelCheckpoint(run, "best", monitor="val_mae", enable_version_counter=False)
-    last = ModelCheckpoint(run, "last", enable_version_counter=False)
-    callbacks: list[Callback] = [best, last]
-    if recipe.optimiser.ema_decay:
+    module = _module(recipe, run, crops, ages, len(loader) * recipe.epochs, about)
+    checkpoint = run / "last.ckpt"
+    trainer.fit(module, loader, val_loader, ckpt_path=checkpoint if checkpoint.exists() else None)
+    return run / "best.ckpt"
+
+
+def _module(
+    recipe: Recipe,
+    run: Path,
+    crops: NDArray[np.uint8],
+    ages: NDArray[np.int64],
+    steps: int,
+    about: dict[str, Any],
+) -> AgeModule:
+    def neighbour(name: str) -> AgeModule:
+        return load_checkpoint(run.parent / name / "best.ckpt")
+
+    teacher, start = None, recipe.model.start
+    if recipe.teacher.runs:
+        taught = [neighbour(name) for name in recipe.teacher.runs]
+        teacher = Teacher(taught, run, calibration_crops(crops, MARGIN))
+    weights: Tensor | None = None
+    if recipe.imbalance.weights == "sqrt_lds":
+        weights = torch.from_numpy(sqrt_lds_weights(ages, CLASSES)).float()
+    module = AgeModule(
+        recipe.model_dump(),
+        steps,
+        about,
+        teacher.features if teacher else 0,
+        teacher=teacher,
+        age_weights=weights,
+        pretrained=start is None,
+    )
+    if start is not None:
+        module.net.load_state_dict(neighbour(start).net.state_dict())
+    return module
+
+
+def _trainer(
+    recipe: Recipe,
+    run: Path,
+    *,
+    progress: bool,
+    accelerator: str,
+    devices: int | str,
+    nodes: int,
+) -> lightning.Trainer:
+    callbacks: list[Callback] = [
+        ModelCheckpoint(run, "best", monitor="val_mae", enable_version_counter=False),
+        ModelCheckpoint(run, "last", enable_version_counter=False),
+    ]
+    optimiser = recipe.optimiser
+    if optimiser.average == "ema":
         # From the end of the warm-up on, so that the average forgets the random head at once.
-        start = recipe.optimiser.warmup_steps
-        callbacks.append(
-            EMAWeightAveraging(decay=recipe.optimiser.ema_decay, update_starting_at_step=start)
-        )
+        start = optimiser.warmup_steps
+        decay = optimiser.ema_decay
+        callbacks.append(EMAWeightAveraging(decay=decay, update_starting_at_step=start))
+    elif optimiser.average == "swa":
+        callbacks.append(_LastEpochs(max(0, recipe.epochs - optimiser.swa_epochs)))
     if progress:
         callbacks.append(TQDMProgressBar(refresh_rate=20))
     loggers: list[Logger] = [CSVLogger(run, "logs", "csv"), TensorBoardLogger(run, "logs", "tb")]
-    trainer = lightning.Trainer(
+    several = nodes > 1 or devices not in ("auto", 1)
+    # A frozen backbone has no gradients to share.
+    frozen = "ddp_find_unused_parameters_true" if recipe.model.frozen_epochs else "ddp"
+    return lightning.Trainer(
         max_epochs=recipe.epochs,
+        accelerator=accelerator,
+        devices=devices,
+        num_nodes=nodes,
+        strategy=frozen if several else "auto",
+        precision="bf16-mixed" if accelerator != "cpu" and torch.cuda.is_available() else None,
         callbacks=callbacks,
         logger=loggers,
-        gradient_clip_val=recipe.optimiser.clip_norm,
+        gradient_clip_val=optimiser.clip_norm,
         enable_progress_bar=progress,
         num_sanity_val_steps=0,
         log_every_n_steps=20,
         use_distributed_sampler=False,
         enable_model_summary=False,
     )
-    checkpoint = run / "last.ckpt"
-    trainer.fit(module, loader, val_loader, ckpt_path=checkpoint if checkpoint.exists() else None)
-    return run / "best.ckpt"
+
+
+class _LastEpochs(WeightAveraging):
+    """The plain mean of the weights at the ends of the epochs from `first` on."""
+
+    def __init__(self, first: int) -> None:
+        def average(mean: Tensor, now: Tensor, seen: int | Tensor) -> Tensor:
+            count = max(int(seen) - first, 0)  # until then the average is the network itself
+            return mean + (now - mean) / (count + 1)
+
+        super().__init__(avg_fn=average)
+
+    def should_update(self, step_idx: int | None = None, epoch_idx: int | None = None) -> bool:
+        del step_idx
+        return epoch_idx is not None
 
 
 def _claim(run: Path, recipe: Recipe, dataset: Dataset) -> None:

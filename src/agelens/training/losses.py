@@ -1,4 +1,4 @@
-"""Losses over a distribution of ages. Each takes logits ``[N, K]`` and ages ``[N]`` in years."""
+"""Losses over ages: logits ``[N, K]`` and ages ``[N]`` in years to a loss for each, ``[N]``."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ LossFunction = Callable[[Tensor, Tensor], Tensor]
 
 def expected_age(logits: Tensor) -> Tensor:
     """Mean of the distribution over ages 0 to K - 1 (DEX; Rothe et al. 2015): ``[N]`` years."""
-    return logits.softmax(-1) @ torch.arange(logits.shape[-1], dtype=logits.dtype).to(logits.device)
+    return logits.softmax(-1) @ _years(logits)
 
 
 def gaussian_labels(ages: Tensor, classes: int, sigma: float) -> Tensor:
@@ -24,23 +24,93 @@ def gaussian_labels(ages: Tensor, classes: int, sigma: float) -> Tensor:
     return (-((grid - ages[:, None].float()) ** 2) / (2 * sigma**2)).softmax(-1)
 
 
-def dldl_v2(logits: Tensor, ages: Tensor, *, sigma: float, l1_weight: float) -> Tensor:
-    """Learn the label's distribution and its mean together (DLDL-v2; Gao et al., IJCAI 2018).
-
-    KL divergence from a Gaussian around the label, plus the weighted L1 error of the expected age.
-    """
-    target = gaussian_labels(ages, logits.shape[-1], sigma)
-    divergence = functional.kl_div(logits.log_softmax(-1), target, reduction="batchmean")
-    return divergence + l1_weight * l1(logits, ages)
+def divergence(logits: Tensor, target: Tensor) -> Tensor:
+    """KL divergence of the distribution from a target distribution ``[N, K]``."""
+    return functional.kl_div(logits.log_softmax(-1), target, reduction="none").sum(-1)
 
 
 def l1(logits: Tensor, ages: Tensor) -> Tensor:
-    """Mean absolute error of the expected age, in years."""
-    return functional.l1_loss(expected_age(logits), ages.float())
+    """Absolute error of the expected age, in years."""
+    return (expected_age(logits) - ages).abs()
+
+
+def mse(logits: Tensor, ages: Tensor) -> Tensor:
+    """Squared error of the expected age, in years squared."""
+    return (expected_age(logits) - ages) ** 2
+
+
+def huber(logits: Tensor, ages: Tensor, *, delta: float) -> Tensor:
+    """Squared error up to `delta` years, linear beyond (Huber 1964), of the expected age."""
+    return functional.huber_loss(expected_age(logits), ages.float(), reduction="none", delta=delta)
+
+
+def cross_entropy(logits: Tensor, ages: Tensor) -> Tensor:
+    """Ages as classes; the age is read from the distribution (DEX; Rothe et al. 2015)."""
+    return functional.cross_entropy(logits, ages, reduction="none")
+
+
+def dldl(logits: Tensor, ages: Tensor, *, sigma: float) -> Tensor:
+    """Divergence from a Gaussian around the label (DLDL; Gao et al., TIP 2017)."""
+    return divergence(logits, gaussian_labels(ages, logits.shape[-1], sigma))
+
+
+def dldl_v2(logits: Tensor, ages: Tensor, *, sigma: float, l1_weight: float) -> Tensor:
+    """Learn the label's distribution and its mean together (DLDL-v2; Gao et al., IJCAI 2018)."""
+    return dldl(logits, ages, sigma=sigma) + l1_weight * l1(logits, ages)
+
+
+def mean_variance(
+    logits: Tensor, ages: Tensor, *, mean_weight: float, variance_weight: float
+) -> Tensor:
+    """Cross-entropy, the mean's squared error and the variance (Pan et al., CVPR 2018)."""
+    mean = expected_age(logits)
+    variance = (logits.softmax(-1) * (_years(logits) - mean[:, None]) ** 2).sum(-1)
+    return (
+        cross_entropy(logits, ages)
+        + mean_weight * (mean - ages) ** 2 / 2
+        + variance_weight * variance
+    )
+
+
+def corn(logits: Tensor, ages: Tensor) -> Tensor:
+    """Conditional ordinal regression (CORN; Shi, Cao and Raschka 2021).
+
+    Logit k says how likely an age above k is, given that it is above k - 1; the last is not used.
+    The mean over a batch is the mean binary cross-entropy over the questions that its ages answer.
+    """
+    years = _years(logits)[:-1]
+    asked = (years <= ages[:, None]).float()
+    above = (years < ages[:, None]).float()
+    answers = functional.binary_cross_entropy_with_logits(logits[:, :-1], above, reduction="none")
+    return (answers * asked).sum(-1) * len(ages) / asked.sum()
+
+
+def corn_logits(logits: Tensor) -> Tensor:
+    """Log-probabilities of the ages ``[N, K]`` from CORN's conditional logits ``[N, K]``."""
+    onward = functional.logsigmoid(logits[:, :-1]).cumsum(-1)  # log P(age > k)
+    reached = functional.pad(onward, (1, 0))
+    stays = functional.pad(functional.logsigmoid(-logits[:, :-1]), (0, 1))
+    return reached + stays
 
 
 def make_loss(loss: Loss) -> LossFunction:
     """The loss that a recipe names."""
-    if loss.name == "l1":
-        return l1
-    return lambda logits, ages: dldl_v2(logits, ages, sigma=loss.sigma, l1_weight=loss.l1_weight)
+    losses: dict[str, LossFunction] = {
+        "l1": l1,
+        "mse": mse,
+        "huber": lambda logits, ages: huber(logits, ages, delta=loss.delta),
+        "cross_entropy": cross_entropy,
+        "dldl": lambda logits, ages: dldl(logits, ages, sigma=loss.sigma),
+        "dldl_v2": lambda logits, ages: dldl_v2(
+            logits, ages, sigma=loss.sigma, l1_weight=loss.l1_weight
+        ),
+        "mean_variance": lambda logits, ages: mean_variance(
+            logits, ages, mean_weight=loss.mean_weight, variance_weight=loss.variance_weight
+        ),
+        "corn": corn,
+    }
+    return losses[loss.name]
+
+
+def _years(logits: Tensor) -> Tensor:
+    return torch.arange(logits.shape[-1], dtype=logits.dtype, device=logits.device)

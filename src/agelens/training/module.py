@@ -4,43 +4,71 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
+from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import lightning
+import numpy as np
 import torch
 from timm.optim import param_groups_weight_decay  # type: ignore[attr-defined]
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 from torchmetrics import MeanAbsoluteError, MeanMetric
 
+from agelens.calibrate import quantile
+from agelens.errors import CheckpointError
 from agelens.training.crops import draw_seed
-from agelens.training.losses import expected_age, make_loss
-from agelens.training.network import make_network
+from agelens.training.losses import divergence, make_loss
+from agelens.training.network import CLASSES, make_network, resized
 from agelens.training.recipe import Recipe
+
+TeacherFunction = Callable[[Tensor], tuple[Tensor, Tensor]]
+"""From uint8 RGB images to age distributions and unit features; see `agelens.training.teacher`."""
 
 
 class AgeModule(lightning.LightningModule):
     """Trains the network of a recipe.
 
     Args:
-        recipe: a `Recipe` as plain values; kept in the checkpoint, like `steps` and `about`.
+        recipe: a `Recipe` as plain values; kept in the checkpoint, like the next three.
         steps: length of the whole run in optimiser steps.
         about: what an exported model says of its training data: folder, digest, template.
+        teacher_features: how many features the teachers have; 0 without a teacher.
+        teacher: what the network imitates.
+        age_weights: a weight in the loss for every age, ``[117]``; see `imbalance`.
         pretrained: False where a checkpoint's weights follow.
     """
 
     def __init__(
-        self, recipe: dict[str, Any], steps: int, about: dict[str, Any], *, pretrained: bool = True
+        self,
+        recipe: dict[str, Any],
+        steps: int,
+        about: dict[str, Any],
+        teacher_features: int = 0,
+        *,
+        teacher: TeacherFunction | None = None,
+        age_weights: Tensor | None = None,
+        pretrained: bool = True,
     ) -> None:
         super().__init__()
-        self.save_hyperparameters({"recipe": recipe, "steps": steps, "about": about})
+        self.save_hyperparameters(
+            {"recipe": recipe, "steps": steps, "about": about, "teacher_features": teacher_features}
+        )
         self.steps = steps
         self.recipe = Recipe.model_validate(recipe)
-        model = self.recipe.model
+        model, loss = self.recipe.model, self.recipe.loss
         self.net = make_network(
-            model.model_copy(update={"pretrained": model.pretrained and pretrained})
+            model.model_copy(update={"pretrained": model.pretrained and pretrained}),
+            ordinal=loss.name == "corn",
         )
-        self.loss = make_loss(self.recipe.loss)
+        self.loss = make_loss(loss)
+        self.teacher = teacher
+        if teacher_features:
+            self.project = nn.Linear(self.net.features, teacher_features)
+        self.age_weights: Tensor | None
+        self.register_buffer("age_weights", age_weights, persistent=False)
         self.train_loss = MeanMetric()
         self.validation_mae = MeanAbsoluteError()
         self._epoch_started = 0.0
@@ -48,32 +76,61 @@ class AgeModule(lightning.LightningModule):
 
     def on_train_epoch_start(self) -> None:
         self._epoch_started, self._epoch_images = time.monotonic(), 0
+        learns = self.current_epoch >= self.recipe.model.frozen_epochs
+        self.net.backbone.requires_grad_(learns).train(learns)
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
-        # Dropout's draws depend on seed, epoch and step alone, so that a resumed run repeats them.
-        torch.manual_seed(draw_seed(self.recipe.seed, self.current_epoch, batch_idx))
+        # Random draws depend on seed, epoch and step alone, so that a resumed run repeats them.
+        seed = (self.recipe.seed, self.current_epoch, batch_idx, self.global_rank)
+        torch.manual_seed(draw_seed(*seed))
         images, ages = batch
-        size = self.recipe.size_at(self.current_epoch)
-        if size != images.shape[-1]:
-            images = functional.interpolate(
-                images, size=(size, size), mode="bilinear", antialias=True
-            )
-        loss = self.loss(self.net(_fast(images)), ages)
+        partner, share = ages, 1.0
+        if self.recipe.augment.mixup:
+            images, partner, share = mixed(images, ages, self.recipe.augment.mixup)
+        small = resized(images, self.recipe.size_at(self.current_epoch))
+        features = self.net.pooled(_fast(small))
+        logits = self.net.head(features)
+        losses = share * self._label_loss(logits, ages)
+        if share < 1:
+            losses = losses + (1 - share) * self._label_loss(logits, partner)
+        if self.teacher is not None:
+            losses = self._taught(losses, images, features, logits)
+        loss = losses.mean()
         self.train_loss(loss.detach())
-        self._epoch_images += len(images)
+        self._epoch_images += len(images) * self.trainer.world_size
         rate = self._epoch_images / (time.monotonic() - self._epoch_started)
         self.log("images_per_s", rate, prog_bar=True)
         self.log("train_loss", self.train_loss, on_step=False, on_epoch=True, prog_bar=True)
         return loss
 
+    def _label_loss(self, logits: Tensor, ages: Tensor) -> Tensor:
+        losses = self.loss(logits, ages)
+        deferred = self.current_epoch < self.recipe.imbalance.from_epoch
+        if self.age_weights is None or deferred:
+            return losses
+        return losses * self.age_weights[ages]
+
+    def _taught(self, losses: Tensor, images: Tensor, features: Tensor, logits: Tensor) -> Tensor:
+        """The labels' losses ``[N]`` joined with those of the teacher on the same images."""
+        assert self.teacher is not None
+        wanted = self.recipe.teacher
+        distribution, directions = self.teacher(images)
+        imitation = divergence(self.net.log_ages(logits), distribution)
+        unlike = 1 - functional.cosine_similarity(self.project(features), directions)
+        return (
+            (1 - wanted.share) * losses + wanted.share * imitation + wanted.feature_weight * unlike
+        )
+
     def validation_step(self, batch: tuple[Tensor, Tensor]) -> None:
         images, ages = batch
-        self.validation_mae(expected_age(self.net(_fast(images))), ages.float())
+        distribution = self.net.log_ages(self.net(_fast(images))).exp().float().cpu().numpy()
+        estimates = torch.from_numpy(quantile(distribution, np.arange(CLASSES), 0.5))
+        self.validation_mae(estimates.float().to(ages.device), ages.float())
         self.log("val_mae", self.validation_mae, on_epoch=True, prog_bar=True)
 
     def configure_optimizers(self) -> Any:
         optimiser = self.recipe.optimiser
-        groups = param_groups_weight_decay(self.net, optimiser.weight_decay)
+        groups = param_groups_weight_decay(self, optimiser.weight_decay)
         adamw = torch.optim.AdamW(groups, lr=optimiser.learning_rate)
         warmup, steps = optimiser.warmup_steps, self.steps
 
@@ -86,6 +143,41 @@ class AgeModule(lightning.LightningModule):
 
         schedule = torch.optim.lr_scheduler.LambdaLR(adamw, factor)
         return {"optimizer": adamw, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+def mixed(images: Tensor, ages: Tensor, alpha: float) -> tuple[Tensor, Tensor, float]:
+    """Mix a batch with itself in another order (mixup; Zhang et al., ICLR 2018).
+
+    Args:
+        images: uint8 ``[N, 3, S, S]``.
+        ages: ``[N]``.
+        alpha: of the Beta distribution that the share is drawn from.
+
+    Returns:
+        Mixed images, uint8; the ages of those mixed in; the share of the first, at least a half.
+    """
+    drawn = float(torch.distributions.Beta(alpha, alpha).sample())
+    share = max(drawn, 1 - drawn)
+    order = torch.randperm(len(images)).to(images.device)
+    blend = torch.lerp(images[order].float(), images.float(), share)
+    return blend.round().to(torch.uint8), ages[order], share
+
+
+def load_checkpoint(path: Path) -> AgeModule:
+    """Open a checkpoint of `fit`, with the averaged weights, in evaluation mode.
+
+    Raises:
+        CheckpointError: no such file, or not a checkpoint of agelens.
+    """
+    try:
+        module = AgeModule.load_from_checkpoint(
+            path, map_location="cpu", pretrained=False, weights_only=True
+        )
+    except OSError as error:
+        raise CheckpointError(f"{path}: {error.strerror}") from error
+    except (KeyError, TypeError, RuntimeError, EOFError, UnpicklingError) as error:
+        raise CheckpointError(f"{path}: not a checkpoint that `agelens train` wrote") from error
+    return module.eval()
 
 
 def _fast(images: Tensor) -> Tensor:

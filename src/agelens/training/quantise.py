@@ -35,6 +35,19 @@ class _Crops(CalibrationDataReader):  # type: ignore[misc]
         return None if batch is None else {"crops": batch}
 
 
+def calibration_crops(crops: NDArray[np.uint8], margin: float) -> NDArray[np.uint8]:
+    """Some training crops ``[N, S, S, 3]``, spread over all, without their border; a copy.
+
+    Args:
+        crops: with a border of `margin` times S, as `aligned_crops` makes them.
+        margin: of the border.
+    """
+    chosen = np.linspace(0, len(crops) - 1, min(len(crops), CALIBRATION_CROPS)).astype(int)
+    side = crops.shape[1]
+    edge = round(margin * side / (1 + 2 * margin))
+    return np.ascontiguousarray(crops[chosen][:, edge : side - edge, edge : side - edge])
+
+
 def quantise(source: Path, target: Path, crops: NDArray[np.uint8]) -> None:
     """Write a statically quantised copy of a model file; its metadata stay.
 

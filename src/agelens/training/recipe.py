@@ -12,6 +12,7 @@ from agelens.errors import RecipeError
 
 Positive = Annotated[int, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
+Weight = Annotated[float, Field(ge=0)]
 
 
 class _Section(BaseModel):
@@ -19,24 +20,64 @@ class _Section(BaseModel):
 
 
 class Model(_Section):
-    """The network. `backbone` is a name of timm's, or `torchvision/NAME`."""
+    """The network. `backbone` is a name of timm's, or `torchvision/NAME`.
+
+    `start` is the name of another run in the same folder, whose best weights this one begins with
+    instead of ImageNet's. In the first `frozen_epochs` only the head learns.
+    """
 
     backbone: str = "tf_efficientnet_lite2"
     pretrained: bool = True
+    start: str | None = None
     size: Positive = 128
     dropout: Share = 0.2
+    frozen_epochs: Annotated[int, Field(ge=0)] = 0
 
 
 class Loss(_Section):
     """The loss, by name; see `agelens.training.losses`."""
 
-    name: Literal["dldl_v2", "l1"] = "dldl_v2"
+    name: Literal[
+        "l1", "mse", "huber", "cross_entropy", "dldl", "dldl_v2", "mean_variance", "corn"
+    ] = "dldl_v2"
     sigma: Annotated[float, Field(gt=0)] = 2.0
-    l1_weight: Annotated[float, Field(ge=0)] = 0.25
+    l1_weight: Weight = 0.25
+    delta: Annotated[float, Field(gt=0)] = 5.0
+    mean_weight: Weight = 0.2
+    variance_weight: Weight = 0.05
+
+
+class Teacher(_Section):
+    """Trained networks that this one imitates; see `agelens.training.teacher`.
+
+    `runs` are names of runs in the same folder; several are averaged. Their distribution takes
+    `share` of the label's place, and the pooled features, through a linear projection, their
+    direction. Without runs there is no teacher.
+    """
+
+    runs: list[str] = []
+    share: Share = 0.5
+    feature_weight: Weight = 2.0
+
+
+class Imbalance(_Section):
+    """What answers the skew of the ages; see `agelens.training.imbalance`.
+
+    `from_epoch` defers it: the first epochs learn from the data as they are, the others with it
+    (Cao et al., NeurIPS 2019, "LDAM-DRW").
+    """
+
+    weights: Literal["none", "sqrt_lds"] = "none"
+    sampling: Literal["none", "sqrt"] = "none"
+    from_epoch: Annotated[int, Field(ge=0)] = 0
 
 
 class Augment(_Section):
-    """Training augmentation; see `agelens.training.crops.augmentation`."""
+    """Training augmentation; see `agelens.training.crops.augmentation`.
+
+    `mixup` is the alpha of the Beta distribution that pairs of pictures are mixed by (Zhang et al.,
+    ICLR 2018); 0 mixes none.
+    """
 
     flip: Share = 0.5
     rotation: Annotated[float, Field(ge=0, le=180)] = 15.0
@@ -47,6 +88,7 @@ class Augment(_Section):
     saturation: Share = 0.3
     grey: Share = 0.1
     erase: Share = 0.2
+    mixup: Weight = 0.0
 
 
 class Stage(_Section):
@@ -57,14 +99,20 @@ class Stage(_Section):
 
 
 class Optimiser(_Section):
-    """AdamW with a cosine schedule after a linear warm-up, and an average of the weights."""
+    """AdamW with a cosine schedule after a linear warm-up, and an average of the weights.
+
+    `average` is exponential ("ema", after the warm-up), the plain mean of the last `swa_epochs`
+    epochs ("swa"; Izmailov et al., UAI 2018), or "none".
+    """
 
     learning_rate: Annotated[float, Field(gt=0)] = 1e-3
     weight_decay: Annotated[float, Field(ge=0)] = 0.02
     batch_size: Positive = 48
     warmup_steps: Annotated[int, Field(ge=0)] = 150
     clip_norm: Annotated[float, Field(gt=0)] = 5.0
-    ema_decay: Annotated[float, Field(ge=0, lt=1)] = 0.998
+    average: Literal["ema", "swa", "none"] = "ema"
+    ema_decay: Annotated[float, Field(gt=0, lt=1)] = 0.998
+    swa_epochs: Positive = 3
 
 
 class Recipe(_Section):
@@ -75,6 +123,8 @@ class Recipe(_Section):
     workers: Annotated[int, Field(ge=0)] = 2
     model: Model = Model()
     loss: Loss = Loss()
+    teacher: Teacher = Teacher()
+    imbalance: Imbalance = Imbalance()
     augment: Augment = Augment()
     optimiser: Optimiser = Optimiser()
     stages: list[Stage] = [Stage(epochs=6, size=128)]

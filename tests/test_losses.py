@@ -1,0 +1,144 @@
+"""Losses and answers to imbalance, against examples worked by hand."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional
+
+from agelens.training.imbalance import label_density, sqrt_lds_weights, sqrt_sampling
+from agelens.training.losses import (
+    corn,
+    corn_logits,
+    cross_entropy,
+    divergence,
+    dldl,
+    dldl_v2,
+    expected_age,
+    gaussian_labels,
+    huber,
+    l1,
+    make_loss,
+    mean_variance,
+    mse,
+)
+from agelens.training.module import mixed
+from agelens.training.recipe import Loss
+
+FLAT = torch.zeros(1, 5)
+"""Every age from 0 to 4 as likely as the others: mean 2, variance 2."""
+
+
+def test_expected_age_is_the_mean_of_the_distribution() -> None:
+    logits = torch.full((2, 117), -1e9)
+    logits[0, 30] = 0
+    logits[1, [20, 40]] = torch.tensor([1.0, 3.0]).log()  # one part to three
+    torch.testing.assert_close(expected_age(logits), torch.tensor([30.0, 35.0]))
+
+
+def test_gaussian_labels_by_hand() -> None:
+    (row,) = gaussian_labels(torch.tensor([2]), 5, sigma=1.0)
+    weights = np.exp(-0.5 * np.array([4.0, 1, 0, 1, 4]))
+    np.testing.assert_allclose(row, weights / weights.sum(), rtol=1e-5)
+
+
+def test_losses_of_the_expected_age_by_hand() -> None:
+    ages = torch.tensor([4])
+    assert float(l1(FLAT, ages)) == pytest.approx(2)
+    assert float(mse(FLAT, ages)) == pytest.approx(4)
+    assert float(huber(FLAT, ages, delta=3.0)) == pytest.approx(2)  # 2 squared, halved
+    assert float(huber(FLAT, ages, delta=1.0)) == pytest.approx(1.5)  # 1 x (2 - 1/2)
+
+
+def test_losses_of_the_distribution_by_hand() -> None:
+    ages = torch.tensor([1])
+    assert float(cross_entropy(FLAT, ages)) == pytest.approx(math.log(5))
+    target = gaussian_labels(ages, 5, 1.0)
+    expected = float((target * (target.log() - math.log(0.2))).sum())
+    assert float(divergence(FLAT, target)) == pytest.approx(expected, rel=1e-5)
+    assert float(dldl(FLAT, ages, sigma=1.0)) == pytest.approx(expected, rel=1e-5)
+    v2 = dldl_v2(FLAT, ages, sigma=1.0, l1_weight=0.25)
+    assert float(v2) == pytest.approx(expected + 0.25 * 1.0, rel=1e-5)
+    both = mean_variance(FLAT, ages, mean_weight=0.2, variance_weight=0.05)
+    assert float(both) == pytest.approx(math.log(5) + 0.2 * 0.5 + 0.05 * 2, rel=1e-5)
+
+
+def test_corn_by_hand() -> None:
+    # Over 0: 3 in 4; over 1, given over 0: 1 in 2; never over 2.
+    logits = torch.tensor([[math.log(3.0), 0.0, -20.0, 0.0]])
+    np.testing.assert_allclose(corn_logits(logits).exp()[0], [1 / 4, 3 / 8, 3 / 8, 0], atol=1e-6)
+    # Age 1 answers two questions: over 0, yes; over 1, no.
+    expected = (math.log(4 / 3) + math.log(2)) / 2
+    assert float(corn(logits, torch.tensor([1]))) == pytest.approx(expected, rel=1e-5)
+    # Age 0 answers one, the highest age all three.
+    assert float(corn(logits, torch.tensor([0]))) == pytest.approx(math.log(4), rel=1e-5)
+    expected = (math.log(4 / 3) + math.log(2) + 20) / 3
+    assert float(corn(logits, torch.tensor([3]))) == pytest.approx(expected, rel=1e-4)
+
+
+NAMES = Loss.model_fields["name"].annotation.__args__  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_loss_by_name_is_least_at_the_right_age(name: str) -> None:
+    loss, ages = make_loss(Loss(name=name)), torch.tensor([3, 40, 77])
+    grid = torch.arange(117.0)
+    right = -((grid - ages[:, None]) ** 2) / 8
+    wrong = -((grid - ages[:, None] - 15) ** 2) / 8
+    if name == "corn":  # conditional logits: sure up to the age, sure not above it
+        right, wrong = (5.0 * torch.sign(ages[:, None] + d - 0.5 - grid) for d in (0, 15))
+    assert loss(right, ages).shape == (3,)
+    assert (loss(right, ages) < loss(wrong, ages)).all()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_loss_learns(name: str) -> None:
+    torch.manual_seed(0)
+    loss, ages = make_loss(Loss(name=name)), torch.tensor([5, 30, 80])
+    logits = torch.zeros(3, 117, requires_grad=True)
+    optimiser = torch.optim.Adam([logits], lr=0.2)
+    for _ in range(600):
+        optimiser.zero_grad()
+        loss(logits, ages).sum().backward()
+        optimiser.step()
+    log_ages = corn_logits(logits) if name == "corn" else logits
+    assert (expected_age(log_ages.detach()) - ages).abs().max() < 2
+
+
+def test_label_density_by_hand() -> None:
+    density = label_density(np.array([3, 3]), 7, sigma=1.0)
+    kernel = np.exp(-0.5 * np.arange(-3, 4) ** 2.0)
+    assert density[3] == pytest.approx(2 / kernel.sum())
+    assert density[2] == density[4] < density[3]
+    assert (np.diff(density[:4]) > 0).all()
+
+
+def test_rare_ages_weigh_and_are_drawn_more() -> None:
+    ages = np.array([20] * 400 + [80] * 4)
+    weights = sqrt_lds_weights(ages, 117)
+    assert weights[ages].mean() == pytest.approx(1)
+    assert weights[80] / weights[20] == pytest.approx(10, rel=0.2)  # the root of 100
+    assert weights[81] > weights[20]  # a neighbour's data counts: no cliff between ages
+    rates = sqrt_sampling(ages)
+    assert rates.sum() == pytest.approx(1)
+    assert rates[-1] / rates[0] == pytest.approx(10)
+
+
+def test_mixup_by_hand() -> None:
+    torch.manual_seed(1)
+    levels = torch.tensor([0, 100, 200], dtype=torch.uint8)
+    images = levels[:, None, None, None].expand(3, 3, 2, 2)
+    blend, partners, share = mixed(images, torch.tensor([0, 100, 200]), 0.4)
+    assert 0.5 <= share <= 1
+    assert blend.dtype == torch.uint8
+    expected = share * levels.float() + (1 - share) * partners.float()
+    torch.testing.assert_close(blend[:, 0, 0, 0].float(), expected, atol=0.51, rtol=0)
+    assert sorted(partners.tolist()) == [0, 100, 200]
+
+
+def test_divergence_from_itself_is_nothing() -> None:
+    logits = torch.randn(4, 117)
+    assert divergence(logits, functional.softmax(logits, -1)).abs().max() < 1e-5
