@@ -24,9 +24,11 @@ LABEL_FLAGS = ("unreadable", "label_conflict", "exact_copy")
 FACE_FLAGS = ("no_face", "implausible_landmarks")
 """Flags that also keep a row out of training; evaluation reads it, and counts what it misses."""
 NOTE_FLAGS = ("bad_name", "wrong_size", "grey")
-"""Flags that inform only. A name without the race still gives the age."""
+"""Flags that inform only. `bad_name`: a bad name, or no usable label in the table; a name without
+the race still gives the age."""
 FLAGS = (*LABEL_FLAGS, *FACE_FLAGS, *NOTE_FLAGS)
 EXPECTED_SIZE = (200, 200)
+"""Of UTKFace's pictures."""
 MAX_RESIDUAL = 0.08
 """Largest distance, as a fraction of the face box, between landmarks and the template fitted to
 them. 99.7 % of UTKFace is below; above are profiles, and patterns that are no face."""
@@ -34,13 +36,17 @@ them. 99.7 % of UTKFace is below; above are profiles, and patterns that are no f
 
 @dataclass(frozen=True)
 class Dataset:
-    """A prepared dataset: its folder, manifest, and alignment template ``[4, 2]``."""
+    """A prepared dataset: its folder, manifest, and alignment template ``[4, 2]``.
+
+    `unmatched` counts the rows of its table of labels that name no file; None without a table.
+    """
 
     folder: Path
     root: Path
     manifest: pd.DataFrame
     template: NDArray[np.float64]
     digest: str
+    unmatched: int | None = None
 
     @classmethod
     def load(cls, folder: Path) -> Dataset:
@@ -53,7 +59,8 @@ class Dataset:
                 f"{folder}: no manifest; run `agelens data prepare SOURCE -o {folder}` first"
             ) from error
         root = folder / about["root"]  # an absolute root replaces the folder
-        return cls(folder, root, manifest, np.array(about["template"]), about["digest"])
+        template, unmatched = np.array(about["template"]), about.get("unmatched")
+        return cls(folder, root, manifest, template, about["digest"], unmatched)
 
     def part(self, split: str, *, missed: bool = False) -> pd.DataFrame:
         """The rows of a split that its users may read; see `usable`."""
@@ -77,22 +84,33 @@ def usable(manifest: pd.DataFrame, *, missed: bool = False) -> pd.Series:
     return manifest["age"].notna() & ~manifest[list(flags)].any(axis=1)
 
 
-def build(rows: list[dict[str, Any]]) -> tuple[pd.DataFrame, NDArray[np.float64]]:
+def build(
+    rows: list[dict[str, Any]], template: NDArray[np.float64] | None = None
+) -> tuple[pd.DataFrame, NDArray[np.float64]]:
     """Turn scanned rows into the manifest: groups, flags, splits, and the template.
 
     Args:
         rows: from `agelens.data.scan.scan`, any order.
+        template: ``[4, 2]``, for pictures of any size with the face anywhere. None: the pictures
+            are UTKFace's, of one size with the face at one place, and the template is learnt.
 
     Returns:
-        The manifest, sorted by path, and the alignment template ``[4, 2]`` learnt from its
-        training rows, as fractions of the picture's side.
+        The manifest, sorted by path, and the alignment template ``[4, 2]``: the given one, or
+        that learnt from the training rows, as fractions of the picture's side.
+
+    Raises:
+        DataError: no picture could be trained on.
     """
+    if all(row["phash"] is None for row in rows):
+        raise DataError("the source holds no picture that can be read")
     frame = pd.DataFrame(rows).drop(columns=["stamp"], errors="ignore")
     frame = frame.sort_values("path", ignore_index=True)
     for column in ("age", "width", "height"):
         frame[column] = frame[column].astype("Int64")
-    frame["wrong_size"] = frame["width"].notna() & (
-        (frame["width"] != EXPECTED_SIZE[0]) | (frame["height"] != EXPECTED_SIZE[1])
+    frame["wrong_size"] = (
+        (template is None)
+        & frame["width"].notna()
+        & ((frame["width"] != EXPECTED_SIZE[0]) | (frame["height"] != EXPECTED_SIZE[1]))
     )
     frame["exact_copy"] = frame["sha256"].notna() & frame.duplicated("sha256")
     frame["duplicate_group"], frame["duplicate_kind"] = _duplicate_groups(frame)
@@ -103,12 +121,15 @@ def build(rows: list[dict[str, Any]]) -> tuple[pd.DataFrame, NDArray[np.float64]
     frame["calibration"] = (split == "calibration").fillna(False)
     frame["split"] = split
     points = _points(frame)
-    rough = np.nanmedian(points, axis=0)
+    rough = np.nanmedian(points, axis=0) if template is None else template
     frame["implausible_landmarks"] = _residuals(points, rough) > MAX_RESIDUAL
     learnt = usable(frame) & (frame["split"] == "train")
     if not learnt.any():
-        raise DataError("no usable face with an age was found: is this UTKFace?")
-    template = points[learnt.to_numpy()].mean(axis=0).round(6)
+        utkface = "is this UTKFace? Other pictures need --labels"
+        hint = utkface if template is None else "are the labels of these pictures?"
+        raise DataError(f"no usable face with an age is in the training part: {hint}")
+    if template is None:
+        template = points[learnt.to_numpy()].mean(axis=0).round(6)
     return frame, template
 
 
@@ -120,15 +141,21 @@ def digest(manifest: pd.DataFrame) -> str:
 
 
 def save(
-    folder: Path, root: Path, manifest: pd.DataFrame, template: NDArray[np.float64]
+    folder: Path,
+    root: Path,
+    manifest: pd.DataFrame,
+    template: NDArray[np.float64],
+    unmatched: int | None = None,
 ) -> Dataset:
     """Write manifest.parquet and dataset.json into `folder`, each whole or not at all."""
     inside = root.resolve().is_relative_to(folder.resolve())
-    about = {
+    about: dict[str, Any] = {
         "root": str(root.resolve().relative_to(folder.resolve()) if inside else root.resolve()),
         "template": template.tolist(),
         "digest": digest(manifest),
     }
+    if unmatched is not None:
+        about["unmatched"] = unmatched
     with atomic_path(folder / "manifest.parquet") as path:
         manifest.to_parquet(path, index=False)
     with atomic_path(folder / "dataset.json") as path:
@@ -158,13 +185,13 @@ def _duplicate_groups(frame: pd.DataFrame) -> tuple[pd.Series, pd.Series]:
 
 
 def _points(frame: pd.DataFrame) -> NDArray[np.float64]:
-    """Alignment landmarks ``[N, 4, 2]`` as fractions of each picture's size; NaN without a face."""
+    """Alignment landmarks ``[N, 4, 2]`` as fractions of the longer side; NaN without a face."""
     points = np.full((len(frame), ALIGNMENT_POINTS, 2), np.nan)
     found = frame["landmarks"].notna().to_numpy()
     if found.any():
         values = np.stack(frame.loc[found, "landmarks"].to_list()).reshape(-1, 6, 2)
-        sizes = frame.loc[found, ["width", "height"]].to_numpy(float)[:, None]
-        points[found] = values[:, :ALIGNMENT_POINTS] / sizes
+        sides = frame.loc[found, ["width", "height"]].to_numpy(float).max(axis=1)
+        points[found] = values[:, :ALIGNMENT_POINTS] / sides[:, None, None]
     return points
 
 

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
 
 from agelens.data import manifest
-from agelens.data.scan import scan
-from agelens.data.sources import unpack
+from agelens.data.labels import LabelTable
+from agelens.data.scan import Row, scan
+from agelens.data.sources import Labels, list_files, unpack
+from agelens.errors import DataError
+from agelens.images import SUFFIXES
+from agelens.model import AgeModel
 from agelens.progress import Progress, silent
 
 
@@ -17,6 +22,8 @@ def prepare(
     folder: Path,
     *,
     jobs: int,
+    labels: Path | None = None,
+    columns: Mapping[str, str] | None = None,
     progress: Progress = silent,
 ) -> manifest.Dataset:
     """Scan a dataset and write its manifest. Nothing of the source is changed or deleted.
@@ -24,23 +31,43 @@ def prepare(
     Interrupted, it goes on where it stopped; called again, it looks only at files that changed.
 
     Args:
-        source: UTKFace as a tar, a zip or a folder.
+        source: a tar, a zip or a folder, of UTKFace or, with `labels`, of any pictures.
         folder: where the manifest goes, and the pictures of an archive (``images/``).
         jobs: threads.
+        labels: a table of the pictures' labels, in place of what their names say. Pictures that
+            it does not name have none, and other files that it does not name are left out.
+        columns: the table's own names of its columns; see `LabelTable.read`.
         progress: called with the number of files done and their total.
 
     Raises:
-        DataError: the source cannot be used.
+        DataError: the source or the table cannot be used.
     """
+    if columns and labels is None:
+        raise DataError("--columns names the columns of a table: give the table with --labels")
+    table = None if labels is None else LabelTable.read(labels, columns or {})
     folder.mkdir(parents=True, exist_ok=True)
-    root = unpack(source, folder / "images")
-    rows = scan(root, folder / "scan.jsonl", jobs=jobs, progress=progress)
-    frame, template = manifest.build(rows)
-    return manifest.save(folder, root, frame, template)
+    root, journal = unpack(source, folder / "images"), folder / "scan.jsonl"
+    if table is None:
+        frame, template = manifest.build(scan(root, journal, jobs=jobs, progress=progress))
+        return manifest.save(folder, root, frame, template)
+    files = list(list_files(root))
+    found, unmatched = table.match(files)
+    pictures = [path for path in files if path in found or Path(path).suffix.lower() in SUFFIXES]
+    rows = scan(root, journal, jobs=jobs, progress=progress, files=pictures)
+    # After the scan, whose journal outlives this table.
+    rows = [_label(row, found.get(row["path"], Labels(None, None, None))) for row in rows]
+    # Where a landmark lies in a picture means nothing here, so no template can be learnt.
+    frame, template = manifest.build(rows, AgeModel().template)
+    return manifest.save(folder, root, frame, template, unmatched)
 
 
-def summary(frame: pd.DataFrame) -> dict[str, dict[str, int]]:
-    """What a manifest holds, as counts by topic, for the table at the end."""
+def summary(frame: pd.DataFrame, unmatched: int | None = None) -> dict[str, dict[str, int]]:
+    """What a manifest holds, as counts by topic, for the table at the end.
+
+    Args:
+        frame: the manifest.
+        unmatched: rows of the table of labels that name no file; None without a table.
+    """
     kinds = frame["duplicate_kind"]
     used = frame[manifest.usable(frame)]
     validation = used["split"].isin(["validation", "calibration"])
@@ -50,6 +77,7 @@ def summary(frame: pd.DataFrame) -> dict[str, dict[str, int]]:
             "usable": len(used),
             "near-duplicate groups": int(frame["duplicate_group"][kinds == "near"].nunique()),
             "exact-duplicate groups": int(frame["sha256"][frame.duplicated("sha256")].nunique()),
+            **({} if unmatched is None else {"labels without a file": unmatched}),
         },
         "flags": {name.replace("_", " "): int(frame[name].sum()) for name in manifest.FLAGS},
         "usable rows": {
@@ -59,3 +87,7 @@ def summary(frame: pd.DataFrame) -> dict[str, dict[str, int]]:
             "test": int((used["split"] == "test").sum()),
         },
     }
+
+
+def _label(row: Row, labels: Labels) -> Row:
+    return row | labels._asdict() | {"bad_name": labels.age is None}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
@@ -87,8 +87,15 @@ def scan_file(root: Path, path: str, detector: FaceDetector) -> Row:
     return row
 
 
-def scan(root: Path, journal: Path, *, jobs: int, progress: Progress) -> list[Row]:
-    """Scan every file below `root`, going on from an earlier scan's journal.
+def scan(
+    root: Path,
+    journal: Path,
+    *,
+    jobs: int,
+    progress: Progress,
+    files: Iterable[str] | None = None,
+) -> list[Row]:
+    """Scan the files below `root`, going on from an earlier scan's journal.
 
     Args:
         root: folder of the dataset.
@@ -96,11 +103,12 @@ def scan(root: Path, journal: Path, *, jobs: int, progress: Progress) -> list[Ro
             its file has not changed since (size and time).
         jobs: threads; decoding and detection run outside Python's lock.
         progress: called with the number of files done and their total.
+        files: their paths below `root`; by default all.
 
     Returns:
         Rows, sorted by path.
     """
-    paths = sorted(list_files(root))
+    paths = sorted(list_files(root) if files is None else files)
     stamps = {path: _stamp(root / path) for path in paths}
     done = {
         row["path"]: row

@@ -37,8 +37,13 @@ def predict_split(
     Returns:
         The split's rows (those that `usable` with ``missed=True`` names) with a column
         ``predicted``, years, missing where no face was found.
+
+    Raises:
+        DataError: the split is empty, or a picture changed.
     """
     rows = dataset.part(split, missed=True)
+    if rows.empty:
+        raise DataError(f"{dataset.folder}: the {split} part holds no usable picture")
     estimator = AgeEstimator(model, threads=1)
     paths = [str(dataset.root / path) for path in rows["path"]]
     predicted: list[float | None] = []
@@ -55,8 +60,14 @@ def predict_split(
 
 
 def evaluate(predictions: pd.DataFrame) -> dict[str, Any]:
-    """Measure the estimates of `predict_split`; see `measure` for the form."""
+    """Measure the estimates of `predict_split`; see `measure` for the form.
+
+    Raises:
+        DataError: no face was found in any picture.
+    """
     found = predictions[predictions["predicted"].notna()]
+    if found.empty:
+        raise DataError("no face was found in any picture: there is nothing to measure")
     groups = pd.DataFrame(
         {
             "age": age_band(found["age"].to_numpy(int)),
