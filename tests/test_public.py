@@ -28,7 +28,7 @@ def test_public_names_are_these() -> None:
 
 def test_every_error_is_an_agelens_error() -> None:
     errors = [name for name in agelens.__all__ if name.endswith("Error")]
-    assert len(errors) == 9
+    assert len(errors) == 10
     for name in errors:
         assert issubclass(getattr(agelens, name), agelens.AgelensError)
 

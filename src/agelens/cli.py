@@ -82,18 +82,78 @@ def predict(
 
 @data_app.command("prepare")
 def data_prepare(
-    source: Annotated[Path, typer.Argument(help="UTKFace.tar.gz, a zip of it, or the folder.")],
+    source: Annotated[
+        Path, typer.Argument(help="UTKFace, or any pictures with --labels: a folder, tar or zip.")
+    ],
     output: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="Where to write.")],
+    labels: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="A table of labels, CSV or Parquet. [default: names]"),
+    ] = None,
+    columns: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME=COLUMN,…",
+            help="What the table calls path, age, gender or ethnicity, where it is not that.",
+        ),
+    ] = "",
     jobs: Jobs = None,
 ) -> None:
     """Look at every file, find faces and duplicates, split, and write a manifest."""
     from agelens.batch import default_jobs
+    from agelens.data.labels import parse_columns
     from agelens.data.prepare import prepare, summary
 
     with _progress("Scanning") as bar:
-        dataset = prepare(source, output, jobs=jobs or default_jobs(), progress=_updater(bar))
-    _print_counts(summary(dataset.manifest))
+        dataset = prepare(
+            source,
+            output,
+            jobs=jobs or default_jobs(),
+            labels=labels,
+            columns=parse_columns(columns),
+            progress=_updater(bar),
+        )
+    _print_counts(summary(dataset.manifest, dataset.unmatched))
     typer.echo(f"{output / 'manifest.parquet'} (digest {dataset.digest[:12]})")
+
+
+@data_app.command("explore")
+def data_explore(
+    data: Folder,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="DIR", help="Where the report goes.")
+    ],
+    model: Model = "default",
+    recipe: Annotated[
+        Path | None,
+        typer.Option(help="Whose answer to imbalance is shown. [default: the model's own]"),
+    ] = None,
+    include_test: Annotated[
+        bool, typer.Option("--include-test", help="Judge the labels of the test part too.")
+    ] = False,
+    jobs: Jobs = None,
+) -> None:
+    """Write a report on a dataset: what it is, and what is wrong with it."""
+    from agelens.batch import default_jobs
+    from agelens.data.explore.report import explore
+    from agelens.data.manifest import Dataset
+
+    values = None
+    if recipe is not None:
+        from agelens.training.recipe import load_recipe
+
+        values = load_recipe(recipe).model_dump()
+    with _progress("Looking") as bar:
+        page = explore(
+            Dataset.load(data),
+            output,
+            model=model,
+            recipe=values,
+            include_test=include_test,
+            jobs=jobs or default_jobs(),
+            progress=_updater(bar),
+        )
+    typer.echo(str(page))
 
 
 @app.command()
@@ -165,6 +225,18 @@ def evaluate(
 
 
 @app.command()
+def average(
+    checkpoints: Annotated[list[Path], typer.Argument(help="Checkpoints of one architecture.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The checkpoint to write.")],
+) -> None:
+    """Average runs that went on from one another, weight by weight."""
+    from agelens.training.average import average as run
+
+    run(checkpoints, output)
+    typer.echo(str(output))
+
+
+@app.command()
 def export(
     checkpoint: Annotated[Path, typer.Argument(help="best.ckpt of a run.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="The model file to write.")],
@@ -191,7 +263,7 @@ def _progress(title: str) -> Progress:
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(),
-        console=Console(stderr=True),
+        console=Console(file=sys.stderr),
     )
     bar.add_task(title, total=None)
     return bar

@@ -1,0 +1,114 @@
+"""One row of measures for every picture: our own, cleanvision's, and a model's held-out opinion."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from cleanvision import Imagelab
+from numpy.typing import NDArray
+
+from agelens.align import align_face
+from agelens.batch import map_in_order
+from agelens.calibrate import quantile
+from agelens.data.explore.measures import measure
+from agelens.data.explore.statistics import suspicion
+from agelens.data.manifest import Dataset, landmarks_of
+from agelens.files import atomic_path
+from agelens.images import load_image
+from agelens.model import AgeModel
+from agelens.progress import Progress
+
+TABLE_VERSION = 1
+"""Raised whenever a measure changes, so that an older table is not read."""
+ISSUES = ("dark", "light", "blurry", "low_information", "odd_aspect_ratio", "odd_size")
+"""What cleanvision looks for; duplicates and grey pictures are in the manifest already."""
+CHUNK = 256
+
+
+def measures_of(dataset: Dataset, *, jobs: int, progress: Progress) -> pd.DataFrame:
+    """Measures of every readable picture, from the cache beside the manifest when it is there.
+
+    Args:
+        dataset: a prepared dataset.
+        jobs: pictures in work at once.
+        progress: called with the number of pictures done and their total, for each pass anew.
+
+    Returns:
+        A row for each readable picture, by the manifest's index: the columns of `measure`, and
+        cleanvision's scores and flags.
+    """
+    path = dataset.folder / "cache" / f"measures-{TABLE_VERSION}-{dataset.digest[:16]}.parquet"
+    if not path.exists():
+        rows = dataset.manifest[~dataset.manifest["unreadable"]]
+        found = _issues(dataset, rows, jobs).join(_own(dataset, rows, jobs, progress))
+        with atomic_path(path) as partial:
+            found.to_parquet(partial)
+    return pd.read_parquet(path)
+
+
+def _own(dataset: Dataset, rows: pd.DataFrame, jobs: int, progress: Progress) -> pd.DataFrame:
+    def one(row: Any) -> dict[str, Any]:
+        image = load_image(dataset.root / row.path)
+        landmarks = None if row.landmarks is None else landmarks_of(row)
+        return measure(image, landmarks, row.box, dataset.template)
+
+    measured = []
+    for _, values in map_in_order(one, rows.itertuples(), jobs=jobs):
+        measured.append(values)
+        progress(len(measured), len(rows))
+    return pd.DataFrame(measured, index=rows.index)
+
+
+def _issues(dataset: Dataset, rows: pd.DataFrame, jobs: int) -> pd.DataFrame:
+    paths = [str(dataset.root / path) for path in rows["path"]]
+    sink = io.StringIO()  # it prints even when told not to
+    with contextlib.redirect_stdout(sink), contextlib.redirect_stderr(sink):
+        lab = Imagelab(filepaths=paths)
+        lab.find_issues({issue: {} for issue in ISSUES}, n_jobs=jobs, verbose=False)
+    return lab.issues.loc[paths].set_axis(rows.index)
+
+
+def opinions_of(
+    dataset: Dataset, model: str, *, include_test: bool, jobs: int, progress: Progress
+) -> tuple[pd.DataFrame, AgeModel]:
+    """What a model says of the pictures that it did not learn from, against their labels.
+
+    Pictures of a model's own training part are left out: it has seen their labels. Those of the
+    test part are left out unless asked for, so that nobody chooses by them.
+
+    Returns:
+        Rows by the manifest's index: ``predicted`` age, ``tail`` and ``error`` of `suspicion`, the
+        most suspicious first; and the model.
+    """
+    age_model = AgeModel(model)
+    learnt = age_model.metadata["training"]["manifest"] == dataset.digest
+    rows = dataset.manifest
+    asked = rows["age"].notna() & rows["landmarks"].notna() & ~rows["implausible_landmarks"]
+    if learnt:
+        asked &= rows["split"].isin(["validation", "calibration", *(["test"] * include_test)])
+    rows = rows[asked]
+
+    def crop(row: Any) -> NDArray[np.uint8]:
+        image = load_image(dataset.root / row.path)
+        return align_face(image, landmarks_of(row), age_model.template, age_model.size)
+
+    parts = [np.empty((0, len(age_model.ages)), np.float32)]
+    with ThreadPoolExecutor(jobs) as pool:
+        for start in range(0, len(rows), CHUNK):
+            chunk = rows.iloc[start : start + CHUNK]
+            parts.append(age_model.predict(np.stack(list(pool.map(crop, chunk.itertuples())))))
+            progress(start + len(chunk), len(rows))
+    distribution = np.concatenate(parts).astype(float)
+    labels = rows["age"].to_numpy(float)
+    found = suspicion(labels, distribution, age_model.ages.astype(float)).set_axis(rows.index)
+    found["predicted"] = quantile(distribution, age_model.ages, 0.5)
+    return found.sort_values(["tail", "error"], key=_order), age_model
+
+
+def _order(column: pd.Series) -> pd.Series:
+    return -column.abs() if column.name == "error" else column.round(4)

@@ -1,0 +1,1 @@
+"""Self-contained reports: figures in one style, and one HTML page that needs no network."""

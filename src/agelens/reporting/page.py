@@ -1,0 +1,137 @@
+"""A report: sections of text, figures, tables and pictures, as one HTML file, images and JSON."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import cv2
+import jinja2
+import numpy as np
+
+from agelens import __version__
+from agelens.errors import ImageError
+from agelens.files import atomic_path
+from agelens.images import load_image
+from agelens.reporting.figures import Figure
+
+THUMBNAIL = 112
+"""Side in pixels of a picture in a report: twice what a phone shows, at 3 KB each."""
+QUALITY = 78
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows under a head; numbers are set as they come."""
+
+    title: str
+    head: Sequence[str]
+    rows: Sequence[Sequence[str | int]]
+
+    @property
+    def kinds(self) -> list[str]:
+        """What each column holds, "text" or "number", by its first row."""
+        first = self.rows[0] if self.rows else self.head
+        return ["text" if str(cell)[:1].isalpha() else "number" for cell in first]
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A small picture with its caption; without `source` its file could not be read."""
+
+    source: str
+    caption: str
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """Pictures in a grid, or in groups that belong together."""
+
+    title: str
+    groups: Sequence[Sequence[Picture]]
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Text:
+    """A paragraph."""
+
+    text: str
+
+
+Block = Text | Figure | Table | Gallery
+
+
+@dataclass
+class Section:
+    """A part of the report with its place in the table of contents.
+
+    Attributes:
+        title: of the section.
+        blocks: what it shows, in order.
+        numbers: every number of it, for the JSON file.
+    """
+
+    title: str
+    blocks: list[Block] = field(default_factory=list)
+    numbers: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def anchor(self) -> str:
+        """Its name in addresses and in the JSON file."""
+        return self.title.lower().replace(" ", "-")
+
+
+def thumbnail(path: Path, caption: str) -> Picture:
+    """A small copy of a picture, upright, its sides kept in proportion.
+
+    Args:
+        path: of the picture.
+        caption: below it.
+    """
+    try:
+        image = load_image(path)
+    except (ImageError, OSError):
+        return Picture("", caption)
+    scale = THUMBNAIL / max(image.shape[:2])
+    size = (max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale)))
+    small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    bgr = cv2.cvtColor(small, cv2.COLOR_RGB2BGR)
+    _, data = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
+    return Picture("data:image/jpeg;base64," + base64.b64encode(data.tobytes()).decode(), caption)
+
+
+def write_report(folder: Path, title: str, summary: str, sections: Sequence[Section]) -> Path:
+    """Write ``report.html``, ``report.json`` and ``figures/``; each file whole or not at all.
+
+    Returns:
+        Path of the page, which needs no other file.
+    """
+    environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    environment.tests["of"] = lambda block, kind: type(block).__name__ == kind
+    source = files("agelens.reporting").joinpath("page.html").read_text("utf-8")
+    html = environment.from_string(source).render(
+        title=title, summary=summary, sections=sections, version=__version__
+    )
+    (folder / "figures").mkdir(parents=True, exist_ok=True)
+    for section in sections:
+        for block in section.blocks:
+            if isinstance(block, Figure):
+                for ending, data in ((".svg", block.svg), (".png", block.png)):
+                    with atomic_path(folder / "figures" / (block.name + ending)) as path:
+                        path.write_bytes(data)
+    numbers = {section.anchor: section.numbers for section in sections}
+    with atomic_path(folder / "report.json") as path:
+        path.write_text(json.dumps(numbers, indent=2, default=_plain) + "\n", "utf-8")
+    with atomic_path(folder / "report.html") as path:
+        path.write_text(html, "utf-8")
+    return folder / "report.html"
+
+
+def _plain(value: Any) -> Any:
+    return value.tolist() if isinstance(value, (np.generic, np.ndarray)) else str(value)
