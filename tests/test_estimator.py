@@ -31,7 +31,7 @@ def only(faces: tuple[Face, ...]) -> Face:
 def test_the_astronaut_gets_her_age(estimator: AgeEstimator) -> None:
     face = only(estimator.estimate(ASTRONAUT))
     # A golden value of the shipped model. She was 43: it takes her for much younger.
-    assert face.age == pytest.approx(20.2, abs=1.0)
+    assert face.age == pytest.approx(19.0, abs=1.0)
 
 
 def test_every_way_in_gives_the_same_age(estimator: AgeEstimator, tmp_path: Path) -> None:

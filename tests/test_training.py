@@ -26,6 +26,7 @@ from agelens.evaluation.evaluate import evaluate, predict_split
 from agelens.images import load_image
 from agelens.model import AgeModel
 from agelens.training import export as export_module
+from agelens.training.average import average
 from agelens.training.crops import (
     MARGIN,
     CropDataset,
@@ -224,16 +225,18 @@ def variant(name: str) -> Recipe:
 
 
 @pytest.fixture(scope="module")
-def variants(
+def trained(
     run: Path, dataset: Dataset, tmp_path_factory: pytest.TempPathFactory
-) -> dict[str, AgeModule]:
+) -> dict[str, Path]:
     """Every choice of a recipe, trained, beside the plain run that some of them begin with."""
     folder = tmp_path_factory.mktemp("runs")
     (folder / "run").symlink_to(run)
-    return {
-        name: load_checkpoint(fit(variant(name), dataset, folder / name, progress=False))
-        for name in VARIANTS
-    }
+    return {name: fit(variant(name), dataset, folder / name, progress=False) for name in VARIANTS}
+
+
+@pytest.fixture(scope="module")
+def variants(trained: dict[str, Path]) -> dict[str, AgeModule]:
+    return {name: load_checkpoint(path) for name, path in trained.items()}
 
 
 def test_every_choice_trains_and_changes_the_result(variants: dict[str, AgeModule]) -> None:
@@ -418,6 +421,27 @@ def test_eight_bits_make_a_smaller_file_with_nearly_the_same_ages(
     with pytest.raises(ExportError, match="8 bits cost"):
         export(run / "best.ckpt", tmp_path / "refused.onnx", int8=True)
     assert not (tmp_path / "refused.onnx").exists()
+
+
+def test_the_mean_of_two_runs(run: Path, trained: dict[str, Path], tmp_path: Path) -> None:
+    target = tmp_path / "both" / "best.ckpt"
+    average([run / "best.ckpt", trained["start"]], target)
+    mean, first = load_checkpoint(target), load_checkpoint(run / "best.ckpt")
+    assert mean.recipe == TINY.model_copy(update={"name": "both"})
+    second = load_checkpoint(trained["start"]).net.state_dict()
+    for name, tensor in mean.net.state_dict().items():
+        expected = (first.net.state_dict()[name].double() + second[name].double()) / 2
+        torch.testing.assert_close(tensor, expected.to(tensor.dtype), msg=name)
+    export(target, tmp_path / "both.onnx")
+    assert AgeModel(tmp_path / "both.onnx").metadata["training"]["averaged"] == ["tiny", "start"]
+    tiny = TINY.model_dump()
+    other = tiny | {"model": tiny["model"] | {"backbone": "test_byobnet"}}
+    module = AgeModule(other, 1, {}, pretrained=False)
+    values = {"state_dict": module.state_dict(), "hyper_parameters": dict(module.hparams)}
+    torch.save(values | {"pytorch-lightning_version": "2.6.0"}, tmp_path / "other.ckpt")
+    with pytest.raises(CheckpointError, match=r"other\.ckpt: not of the same architecture"):
+        average([run / "best.ckpt", tmp_path / "other.ckpt"], tmp_path / "never.ckpt")
+    assert not (tmp_path / "never.ckpt").exists()
 
 
 def test_export_names_what_is_no_checkpoint(tmp_path: Path) -> None:

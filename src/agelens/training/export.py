@@ -83,7 +83,11 @@ def export(
         "template": about["template"],
         "version": __version__,
         "licence": LICENCE,
-        "training": {"recipe": recipe.model_dump(), "manifest": about["digest"]},
+        "training": {
+            "recipe": recipe.model_dump(),
+            "manifest": about["digest"],
+            "averaged": about.get("averaged", []),
+        },
         "metrics": {"validation_mae": error},
     }
     with atomic_path(target) as partial:
