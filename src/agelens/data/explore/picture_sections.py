@@ -87,7 +87,7 @@ def looks(pictures: Pictures, measures: pd.DataFrame, seed: int = 0) -> Section:
         sample = rng.choice(part.index, min(PER_DECADE, len(part)), replace=False).tolist()
         title = f"Ages {decade} to {decade + 9}"
         section.blocks.append(pictures.grid(title, sample, [""] * len(sample), named=False))
-    counts = {issue: int(measures[f"is_{issue}_issue"].sum()) for issue in ISSUES}
+    counts = {issue: int(measures[f"is_{issue}_issue"].sum()) for issue in (*ISSUES, "odd_size")}
     section.numbers["cleanvision"] = counts
     section.blocks.append(
         Table(

@@ -5,15 +5,17 @@ from __future__ import annotations
 import contextlib
 import io
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pandas as pd
 from cleanvision import Imagelab
+from joblib import Parallel, delayed
 from numpy.typing import NDArray
 
 from agelens.align import align_face
-from agelens.batch import map_in_order
 from agelens.calibrate import quantile
 from agelens.data.explore.measures import measure
 from agelens.data.explore.statistics import suspicion
@@ -25,8 +27,9 @@ from agelens.progress import Progress
 
 TABLE_VERSION = 1
 """Raised whenever a measure changes, so that an older table is not read."""
-ISSUES = ("dark", "light", "blurry", "low_information", "odd_aspect_ratio", "odd_size")
-"""What cleanvision looks for; duplicates and grey pictures are in the manifest already."""
+ISSUES = ("dark", "light", "blurry", "low_information", "odd_aspect_ratio")
+"""What cleanvision looks for, and odd sizes; duplicates and grey are in the manifest already."""
+PART = 500
 CHUNK = 256
 
 
@@ -45,32 +48,52 @@ def measures_of(dataset: Dataset, *, jobs: int, progress: Progress) -> pd.DataFr
     path = dataset.folder / "cache" / f"measures-{TABLE_VERSION}-{dataset.digest[:16]}.parquet"
     if not path.exists():
         rows = dataset.manifest[~dataset.manifest["unreadable"]]
-        found = _issues(dataset, rows, jobs).join(_own(dataset, rows, jobs, progress))
+        found = _issues(dataset, rows, jobs, progress).join(_own(dataset, rows, jobs, progress))
         with atomic_path(path) as partial:
             found.to_parquet(partial)
     return pd.read_parquet(path)
 
 
 def _own(dataset: Dataset, rows: pd.DataFrame, jobs: int, progress: Progress) -> pd.DataFrame:
-    def one(row: Any) -> dict[str, Any]:
-        image = load_image(dataset.root / row.path)
+    def task(row: Any) -> Any:
         landmarks = None if row.landmarks is None else landmarks_of(row)
-        return measure(image, landmarks, row.box, dataset.template)
+        return delayed(_measured)(dataset.root / row.path, landmarks, row.box, dataset.template)
 
-    measured = []
-    for _, values in map_in_order(one, rows.itertuples(), jobs=jobs):
+    work = map(task, rows.itertuples())
+    measured: list[dict[str, Any]] = []
+    # Processes: the measures are many small calls, between which threads wait for one another.
+    for values in Parallel(jobs, return_as="generator")(work):
         measured.append(values)
         progress(len(measured), len(rows))
     return pd.DataFrame(measured, index=rows.index)
 
 
-def _issues(dataset: Dataset, rows: pd.DataFrame, jobs: int) -> pd.DataFrame:
+def _measured(path: Path, *facts: Any) -> dict[str, Any]:
+    cv2.setNumThreads(1)
+    return measure(load_image(path), *facts)
+
+
+def _issues(dataset: Dataset, rows: pd.DataFrame, jobs: int, progress: Progress) -> pd.DataFrame:
+    """What cleanvision finds, in parts: given all pictures, it sends their names with each four."""
     paths = [str(dataset.root / path) for path in rows["path"]]
+    starts = range(0, len(paths), PART)
+    work = (delayed(_judged)(paths[start : start + PART], ISSUES) for start in starts)
+    found: list[pd.DataFrame] = []
+    for part in Parallel(jobs, return_as="generator")(work):
+        found.append(part)
+        progress(min(len(found) * PART, len(paths)), len(paths))
+    sizes = _judged(paths, ("odd_size",))  # compares a picture with all others
+    table: pd.DataFrame = pd.concat(found).join(sizes).loc[paths]
+    return table.set_axis(rows.index)
+
+
+def _judged(paths: list[str], issues: tuple[str, ...]) -> pd.DataFrame:
     sink = io.StringIO()  # it prints even when told not to
     with contextlib.redirect_stdout(sink), contextlib.redirect_stderr(sink):
         lab = Imagelab(filepaths=paths)
-        lab.find_issues({issue: {} for issue in ISSUES}, n_jobs=jobs, verbose=False)
-    return lab.issues.loc[paths].set_axis(rows.index)
+        lab.find_issues({issue: {} for issue in issues}, n_jobs=1, verbose=False)
+    found: pd.DataFrame = lab.issues
+    return found
 
 
 def opinions_of(
