@@ -91,12 +91,13 @@ def distributions(manifest: pd.DataFrame) -> Section:
         "whipple_index": index,
         "by_band": band_names(ages).value_counts(sort=False).to_dict(),
     }
-    highest = sorted(found, key=lambda age: found[age], reverse=True)[:8]
+    excess = {age: counts[age] * (1 - 1 / ratio) for age, ratio in found.items()}
+    highest = sorted(sorted(excess, key=lambda age: excess[age], reverse=True)[:8])
 
     def years(axes: Axes) -> None:
         colours = [ORANGE if age in found else BLUE for age in range(len(counts))]
         axes.bar(range(len(counts)), counts, width=0.9, color=colours)
-        for age in sorted(highest, key=lambda a: counts[a], reverse=True)[:6]:
+        for age in highest:
             axes.annotate(str(age), (age, counts[age]), ha="center", va="bottom", fontsize=8)
         axes.axvline(facts["mean"], color=RED, lw=1.2, label=f"mean {facts['mean']:.1f}")
         axes.axvline(facts["median"], color=GREEN, lw=1.2, label=f"median {facts['median']:.0f}")

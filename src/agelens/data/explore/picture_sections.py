@@ -111,14 +111,10 @@ def _measure(pictures: Pictures, measure: Measure, values: pd.Series) -> list[Bl
 
     def histogram(axes: Axes) -> None:
         shown = values.clip(*values.quantile([0.002, 0.998]))
-        if pd.api.types.is_integer_dtype(values):
-            counts = values.value_counts().sort_index()
-            axes.bar(counts.index.astype(str), counts, color=BLUE)
-        else:
-            axes.hist(shown, bins=60, color=BLUE)
-            axes.axvline(middle, color=ORANGE, label=f"median {middle:.3g}")
-            axes.legend(fontsize=8)
+        axes.hist(shown, bins=60, color=BLUE)
+        axes.axvline(middle, color=ORANGE, label=f"median {middle:.3g}")
         axes.set(xlabel=f"{measure.name} ({measure.unit})", ylabel="pictures")
+        axes.legend(fontsize=8)
 
     title = (
         f"{measure.name.capitalize()}: nine in ten lie between {low:.3g} and {high:.3g} "
@@ -154,7 +150,7 @@ def faults(pictures: Pictures, measures: pd.DataFrame) -> Section:
     _duplicates(pictures, section)
     for flag, title in (
         ("no_face", "No face found"),
-        ("implausible_landmarks", "Eyes, nose and mouth where no face has them"),
+        ("implausible_landmarks", "Eyes, nose and mouth unlike those of a face from the front"),
     ):
         found = rows[rows[flag]]
         section.numbers[flag] = found["path"].tolist()

@@ -64,7 +64,11 @@ def explore(
         dataset, model, include_test=include_test, jobs=jobs, progress=progress
     )
     name = str(judge.metadata["name"])
-    chosen = recipe or judge.metadata["training"]["recipe"]
+    trained = judge.metadata["training"]
+    chosen = recipe or trained["recipe"]
+    source = f"The recipe {chosen.get('name', name)}"
+    if recipe is None and trained.get("averaged"):
+        source += f" (the first of the averaged {', '.join(trained['averaged'])})"
     answer = chosen.get("imbalance", {})
     pictures = Pictures(dataset)
     sections = [
@@ -74,7 +78,7 @@ def explore(
             manifest,
             answer.get("weights", "none"),
             answer.get("sampling", "none"),
-            f"The recipe {chosen.get('name', name)}",
+            source,
         ),
         looks(pictures, measures),
         faults(pictures, measures),
