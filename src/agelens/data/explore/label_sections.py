@@ -33,6 +33,20 @@ FLAG_MEANINGS = {
 TOPICS = ("gender", "ethnicity")
 
 
+SUMMARY_HEAD = ("", "pictures", "mean", "median", "standard deviation", "skewness")
+
+
+def summary_cells(facts: dict[str, float]) -> tuple[int, str, str, str, str]:
+    """The cells below `SUMMARY_HEAD` of an `age_summary`."""
+    return (
+        int(facts["count"]),
+        f"{facts['mean']:.1f}",
+        f"{facts['median']:.0f}",
+        f"{facts['standard_deviation']:.1f}",
+        f"{facts['skewness']:.2f}",
+    )
+
+
 def counted(counts: pd.Series) -> dict[str, int]:
     """Counts by name, of a column's `value_counts`."""
     return {str(name): int(count) for name, count in counts.items()}
@@ -120,6 +134,7 @@ def distributions(manifest: pd.DataFrame) -> Section:
             f"40 (skewness {facts['skewness']:.2f}); labels heap at {named}",
             years,
         ),
+        Table("Ages", SUMMARY_HEAD, [("all", *summary_cells(facts))]),
         Table(
             "Heaps",
             ("age", "pictures", "times its neighbours"),
@@ -130,6 +145,14 @@ def distributions(manifest: pd.DataFrame) -> Section:
             + ("not defined here." if index is None else f"{index:.0f}.")
         ),
         draw("age-by-band", _thinnest(ages), bands),
+        Table(
+            "Pictures by band",
+            ("band", "pictures", "share"),
+            [
+                (f"ages {name}", count, f"{count / len(ages):.1%}")
+                for name, count in counted(band_names(ages).value_counts(sort=False)).items()
+            ],
+        ),
     ]
     for topic in TOPICS:
         if labelled[topic].notna().any():
@@ -195,15 +218,9 @@ def _topic(rows: pd.DataFrame, topic: str, section: Section) -> list[Block]:
     )
     table = Table(
         f"Age by {topic}",
-        (topic, "pictures", "mean", "median", "standard deviation", "skewness"),
-        [
-            (
-                name, int(f["count"]), f"{f['mean']:.1f}", f"{f['median']:.0f}",
-                f"{f['standard_deviation']:.1f}", f"{f['skewness']:.2f}",
-            )
-            for name, f in facts.items()
-        ],
-    )  # fmt: skip
+        (topic, *SUMMARY_HEAD[1:]),
+        [(name, *summary_cells(group)) for name, group in facts.items()],
+    )
     return [draw(f"age-by-{topic}", title, bars, columns=2, size=(8, 3.4)), table]
 
 
@@ -228,6 +245,11 @@ def _splits(used: pd.DataFrame, section: Section) -> None:
     ]
     section.blocks += [
         draw("age-by-split", f"The splits {verdict} (smallest p {worst:.2g})", shares),
+        Table(
+            "Ages by split",
+            SUMMARY_HEAD,
+            [(name, *summary_cells(facts)) for name, facts in section.numbers["splits"].items()],
+        ),
         Table("Tests that the splits are drawn from one population", ("", "statistic"), rows),
     ]
     for topic in TOPICS:
