@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -12,6 +13,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from agelens import AgeEstimator
+
+if TYPE_CHECKING:
+    from agelens.data.manifest import Dataset
 
 ROOT = Path(__file__).parent.parent
 ASTRONAUT = ROOT / "examples" / "astronaut.jpg"
@@ -83,3 +87,12 @@ def faces_folder(photo: NDArray[np.uint8], tmp_path_factory: pytest.TempPathFact
     (folder / "58_0_0_20170117000000007.jpg.chip.jpg").write_bytes(b"not a picture")
     save("readme.jpg", make_chip(photo, rng))
     return folder
+
+
+@pytest.fixture(scope="session")
+def dataset(faces_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    """That folder, prepared. What reads it may add to its cache."""
+    # Here, because the tests of what serves run without pandas.
+    from agelens.data.prepare import prepare
+
+    return prepare(faces_folder, tmp_path_factory.mktemp("prepared"), jobs=2)

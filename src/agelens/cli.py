@@ -128,9 +128,6 @@ def data_explore(
         Path | None,
         typer.Option(help="Whose answer to imbalance is shown. [default: the model's own]"),
     ] = None,
-    include_test: Annotated[
-        bool, typer.Option("--include-test", help="Judge the labels of the test part too.")
-    ] = False,
     jobs: Jobs = None,
 ) -> None:
     """Write a report on a dataset: what it is, and what is wrong with it."""
@@ -149,7 +146,6 @@ def data_explore(
             output,
             model=model,
             recipe=values,
-            include_test=include_test,
             jobs=jobs or default_jobs(),
             progress=_updater(bar),
         )

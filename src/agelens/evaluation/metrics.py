@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.stats import bootstrap
 
 AGE_BANDS = (0, 3, 10, 20, 30, 40, 50, 60, 70, 80, 117)
+BAND_NAMES = tuple(f"{low:02d}-{high - 1:02d}" for low, high in pairwise(AGE_BANDS))
 RESAMPLES = 1000
 CONFIDENCE = 0.95
 SMALL_GROUP = 30
@@ -61,7 +63,7 @@ METRICS: dict[str, Callable[..., NDArray[np.float64]]] = {
 def age_band(ages: ArrayLike) -> list[str]:
     """The band of each age, as in "20-29"."""
     bands = np.searchsorted(AGE_BANDS, np.asarray(ages), side="right") - 1
-    return [f"{AGE_BANDS[b]:02d}-{AGE_BANDS[b + 1] - 1:02d}" for b in bands]
+    return [BAND_NAMES[band] for band in bands]
 
 
 def measure(

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
-
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
-from agelens.data.explore.statistics import BANDS, BETA, age_counts, effective_number
+from agelens.data.explore.statistics import BETA, age_counts, effective_number
 from agelens.data.manifest import usable
+from agelens.evaluation.metrics import AGE_BANDS, BAND_NAMES
 from agelens.reporting.figures import BLUE, GREEN, GREY, ORANGE, draw
 from agelens.reporting.page import Section, Table, Text
 from agelens.training.imbalance import sqrt_lds_weights, sqrt_sampling
@@ -37,21 +36,20 @@ def imbalance(manifest: pd.DataFrame, weights: str, sampling: str, source: str) 
     rates = rates * (by_age[ages] if weights == "sqrt_lds" else 1)
     rates = rates * (sqrt_sampling(ages) if sampling == "sqrt" else 1)
     chosen = rates / rates.sum()
-    bands = [f"{low}-{high - 1}" for low, high in pairwise(BANDS)]
 
     def by_band(share: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.histogram(ages, BANDS, weights=share)[0]
+        return np.histogram(ages, AGE_BANDS, weights=share)[0]
 
     def samples(left: Axes, right: Axes) -> None:
         left.bar(range(len(counts)), counts, color=BLUE, width=0.9, label="pictures")
         left.step(range(len(counts)), effective, where="mid", color=ORANGE, label="effective")
         left.set(xlabel="age, years", ylabel="training pictures")
         left.legend(fontsize=8)
-        places = np.arange(len(bands))
+        places = np.arange(len(BAND_NAMES))
         right.bar(places - 0.2, by_band(shares["as they are"]), 0.4, color=GREY, label="as is")
         right.bar(places + 0.2, by_band(chosen), 0.4, color=GREEN, label="as trained")
         right.set(ylabel="share of the loss")
-        right.set_xticks(places, bands, rotation=45)
+        right.set_xticks(places, BAND_NAMES, rotation=45)
         right.legend(fontsize=8)
 
     ratio = counts.max() / max(1, counts[counts > 0].min())
@@ -62,10 +60,10 @@ def imbalance(manifest: pd.DataFrame, weights: str, sampling: str, source: str) 
         "beta": BETA,
         "effective_number": effective,
         "years_without_pictures": [age for age, n in enumerate(counts) if n == 0],
-        "shares_by_band": {k: dict(zip(bands, v, strict=True)) for k, v in now.items()},
+        "shares_by_band": {k: dict(zip(BAND_NAMES, v, strict=True)) for k, v in now.items()},
         "recipe": {"weights": weights, "sampling": sampling, "source": source},
     }
-    old = [i for i, low in enumerate(BANDS[:-1]) if low >= 60]
+    old = [i for i, low in enumerate(AGE_BANDS[:-1]) if low >= 60]
     title = (
         f"People of 60 and more are {now['as they are'][old].sum():.0%} of the training pictures "
         f"and {now['as trained'][old].sum():.0%} of what the recipe learns from"
@@ -80,7 +78,7 @@ def imbalance(manifest: pd.DataFrame, weights: str, sampling: str, source: str) 
         Table(
             "Share of each band",
             ("band", *now),
-            [(band, *(f"{v[i]:.1%}" for v in now.values())) for i, band in enumerate(bands)],
+            [(band, *(f"{v[i]:.1%}" for v in now.values())) for i, band in enumerate(BAND_NAMES)],
         ),
     ]
     return section

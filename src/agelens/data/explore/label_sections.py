@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from agelens.data.explore.statistics import (
     age_counts,
     age_summary,
-    band_names,
+    band_counts,
     heaps,
     splits_agree,
     whipple,
@@ -31,8 +31,6 @@ FLAG_MEANINGS = {
     "grey": "no colour",
 }
 TOPICS = ("gender", "ethnicity")
-
-
 SUMMARY_HEAD = ("", "pictures", "mean", "median", "standard deviation", "skewness")
 
 
@@ -84,7 +82,7 @@ def overview(manifest: pd.DataFrame) -> Section:
         Table(
             "Sizes of pictures",
             ("pixels", "files"),
-            [(size, n) for size, n in list(section.numbers["sizes"].items())[:10]],
+            list(counted(sizes.head(10)).items()),
         ),
         Table("Where the files lie", ("folder", "files"), list(counted(folders.head(10)).items())),
     ]
@@ -96,14 +94,14 @@ def distributions(manifest: pd.DataFrame) -> Section:
     labelled = manifest[manifest["age"].notna() & ~manifest["exact_copy"]]
     ages = labelled["age"]
     facts, counts = age_summary(ages), age_counts(ages)
-    found, index = heaps(counts), whipple(counts)
+    found, index, by_band = heaps(counts), whipple(counts), band_counts(ages)
     section = Section("Distributions")
     section.numbers = {
         "age": facts,
         "by_year": counts,
         "heaps": found,
         "whipple_index": index,
-        "by_band": band_names(ages).value_counts(sort=False).to_dict(),
+        "by_band": by_band,
     }
     excess = {age: counts[age] * (1 - 1 / ratio) for age, ratio in found.items()}
     highest = sorted(sorted(excess, key=lambda age: excess[age], reverse=True)[:8])
@@ -120,9 +118,8 @@ def distributions(manifest: pd.DataFrame) -> Section:
         axes.legend(fontsize=8)
 
     def bands(axes: Axes) -> None:
-        shown = band_names(ages).value_counts(sort=False)
-        bars = axes.bar(shown.index.astype(str), shown, color=BLUE)
-        axes.bar_label(bars, [f"{n:,}" for n in shown], fontsize=8)
+        bars = axes.bar(list(by_band), list(by_band.values()), color=BLUE)
+        axes.bar_label(bars, [f"{n:,}" for n in by_band.values()], fontsize=8)
         axes.set(xlabel="age, years", ylabel="pictures")
 
     named = ", ".join(str(age) for age in highest) or "no year"
@@ -144,13 +141,13 @@ def distributions(manifest: pd.DataFrame) -> Section:
             "Whipple's index, 100 where nobody prefers ages that end in 0 or 5, is "
             + ("not defined here." if index is None else f"{index:.0f}.")
         ),
-        draw("age-by-band", _thinnest(ages), bands),
+        draw("age-by-band", _thinnest(by_band), bands),
         Table(
             "Pictures by band",
             ("band", "pictures", "share"),
             [
                 (f"ages {name}", count, f"{count / len(ages):.1%}")
-                for name, count in counted(band_names(ages).value_counts(sort=False)).items()
+                for name, count in by_band.items()
             ],
         ),
     ]
@@ -171,10 +168,10 @@ def distributions(manifest: pd.DataFrame) -> Section:
     return section
 
 
-def _thinnest(ages: pd.Series) -> str:
-    counts = band_names(ages).value_counts(sort=False)
-    most, least = counts.idxmax(), counts[counts > 0].idxmin()
-    ratio = counts.max() / counts[counts > 0].min()
+def _thinnest(by_band: dict[str, int]) -> str:
+    there = {name: count for name, count in by_band.items() if count}
+    most, least = max(there, key=lambda name: there[name]), min(there, key=lambda name: there[name])
+    ratio = there[most] / there[least]
     return f"Ages {most} have {ratio:.0f} times the pictures of ages {least}"
 
 

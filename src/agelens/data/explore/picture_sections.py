@@ -18,6 +18,7 @@ RANDOM = 45
 PER_DECADE = 9
 EXTREMES = 9
 GROUPS = 60
+FLAGGED = 60
 ERRORS = 96
 
 
@@ -74,10 +75,10 @@ class Pictures:
         return Gallery(title, groups, text)
 
 
-def looks(pictures: Pictures, measures: pd.DataFrame, seed: int = 0) -> Section:
+def looks(pictures: Pictures, measures: pd.DataFrame) -> Section:
     """Random faces, faces by decade, and every measure with its extremes."""
     rows = pictures.rows
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     known = rows[usable(rows)]
     chosen = rng.choice(known.index, min(RANDOM, len(known)), replace=False).tolist()
     section = Section("Looks")
@@ -139,26 +140,17 @@ def faults(pictures: Pictures, measures: pd.DataFrame) -> Section:
     for flag, title in (
         ("unreadable", "Files that cannot be decoded"),
         ("bad_name", "Files without a whole label"),
-    ):
-        found = rows[rows[flag]]
-        section.numbers[flag] = found["path"].tolist()
-        if len(found):
-            shown = found.index[:24].tolist()
-            add(pictures.grid(f"{title}: {len(found):,}", shown, [""] * len(shown)))
-        else:
-            add(Text(f"{title}: none."))
-    _duplicates(pictures, section)
-    for flag, title in (
         ("no_face", "No face found"),
         ("implausible_landmarks", "Eyes, nose and mouth unlike those of a face from the front"),
     ):
         found = rows[rows[flag]]
         section.numbers[flag] = found["path"].tolist()
-        if len(found):
-            shown = found.index[:60].tolist()
-            add(pictures.grid(f"{title}: {len(found):,}", shown, [""] * len(shown)))
-        else:
+        if found.empty:
             add(Text(f"{title}: none."))
+            continue
+        shown = found.index[:FLAGGED].tolist()
+        add(pictures.grid(f"{title}: {len(found):,}", shown, [""] * len(shown)))
+    _duplicates(pictures, section)
     ranked: list[tuple[str, str, str, Callable[[float], str]]] = [
         (
             "missing",
@@ -258,7 +250,7 @@ def label_errors(pictures: Pictures, opinions: pd.DataFrame, model: str) -> Sect
             "distribution over ages. Those whose label lies farthest in its tails come first. A "
             "label can be right and the model wrong: look before you change one. Pictures of the "
             "model's training part are not judged (it has seen their labels), nor those of the "
-            "test part unless you ask with --include-test."
+            "test part (nobody should choose by it)."
         ),
         pictures.grid("Label and prediction disagree most", top.index.tolist(), notes),
     ]

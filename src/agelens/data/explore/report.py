@@ -39,7 +39,6 @@ def explore(
     *,
     model: str = "default",
     recipe: dict[str, Any] | None = None,
-    include_test: bool = False,
     jobs: int,
     progress: Progress = silent,
 ) -> Path:
@@ -51,7 +50,6 @@ def explore(
         model: a model file or a shipped model's name; it judges labels it did not learn from.
         recipe: plain values of the training recipe whose answer to imbalance is shown; by default
             the one that the model was trained by.
-        include_test: judge the labels of the test part too.
         jobs: pictures in work at once.
         progress: called with the number of pictures done and their total, for each pass anew.
 
@@ -60,9 +58,7 @@ def explore(
     """
     manifest = dataset.manifest
     measures = measures_of(dataset, jobs=jobs, progress=progress)
-    opinions, judge = opinions_of(
-        dataset, model, include_test=include_test, jobs=jobs, progress=progress
-    )
+    opinions, judge = opinions_of(dataset, model, jobs=jobs, progress=progress)
     name = str(judge.metadata["name"])
     trained = judge.metadata["training"]
     chosen = recipe or trained["recipe"]

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
-
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
 
-BANDS = (0, 3, 10, 20, 30, 40, 50, 60, 70, 80, 117)
+from agelens.calibrate import quantile
+from agelens.evaluation.metrics import AGE_BANDS, BAND_NAMES
+
 BETA = 0.999
 """Cui et al.'s share of new information in a further example; 0.999 suits tens of thousands."""
 HEAP = 1.5
@@ -31,10 +31,10 @@ def age_summary(ages: pd.Series) -> dict[str, float]:
     }
 
 
-def band_names(ages: pd.Series) -> pd.Series:
-    """The band of each age, such as "20-29", ordered."""
-    names = [f"{low}-{high - 1}" for low, high in pairwise(BANDS)]
-    return pd.cut(ages.astype(float), BANDS, right=False, labels=names)
+def band_counts(ages: pd.Series) -> dict[str, int]:
+    """How many rows each of the evaluation's age bands has."""
+    counts, _ = np.histogram(ages.to_numpy(float), AGE_BANDS)
+    return dict(zip(BAND_NAMES, counts.tolist(), strict=True))
 
 
 def age_counts(ages: pd.Series) -> NDArray[np.int64]:
@@ -123,12 +123,13 @@ def suspicion(
         grid: ``[K]`` ages that they are over.
 
     Returns:
-        ``tail`` and ``error`` (prediction minus label, in years), rows as given.
+        ``predicted`` age, ``tail`` probability of the label, and ``error`` (prediction minus
+        label, in years), rows as given.
     """
     cumulative = distribution.cumsum(1)
     index = np.searchsorted(grid, ages)
     at = np.take_along_axis(distribution, index[:, None], 1)[:, 0]
     below = np.take_along_axis(cumulative, index[:, None], 1)[:, 0] - at / 2
-    median = grid[(cumulative < 0.5).sum(1).clip(max=len(grid) - 1)]
     tail = 2 * np.minimum(below, 1 - below).clip(0, 0.5)
-    return pd.DataFrame({"tail": tail, "error": median - ages})
+    predicted = quantile(distribution, grid, 0.5)
+    return pd.DataFrame({"predicted": predicted, "tail": tail, "error": predicted - ages})

@@ -16,7 +16,6 @@ from joblib import Parallel, delayed
 from numpy.typing import NDArray
 
 from agelens.align import align_face
-from agelens.calibrate import quantile
 from agelens.data.explore.measures import measure
 from agelens.data.explore.statistics import suspicion
 from agelens.data.manifest import Dataset, landmarks_of
@@ -97,12 +96,12 @@ def _judged(paths: list[str], issues: tuple[str, ...]) -> pd.DataFrame:
 
 
 def opinions_of(
-    dataset: Dataset, model: str, *, include_test: bool, jobs: int, progress: Progress
+    dataset: Dataset, model: str, *, jobs: int, progress: Progress
 ) -> tuple[pd.DataFrame, AgeModel]:
     """What a model says of the pictures that it did not learn from, against their labels.
 
-    Pictures of a model's own training part are left out: it has seen their labels. Those of the
-    test part are left out unless asked for, so that nobody chooses by them.
+    Of the dataset that a model learnt from, the training part is left out, because it has seen
+    those labels, and the test part, so that nobody chooses by it.
 
     Returns:
         Rows by the manifest's index: ``predicted`` age, ``tail`` and ``error`` of `suspicion`, the
@@ -113,7 +112,7 @@ def opinions_of(
     rows = dataset.manifest
     asked = rows["age"].notna() & rows["landmarks"].notna() & ~rows["implausible_landmarks"]
     if learnt:
-        asked &= rows["split"].isin(["validation", "calibration", *(["test"] * include_test)])
+        asked &= rows["split"].isin(["validation", "calibration"])
     rows = rows[asked]
 
     def crop(row: Any) -> NDArray[np.uint8]:
@@ -129,7 +128,6 @@ def opinions_of(
     distribution = np.concatenate(parts).astype(float)
     labels = rows["age"].to_numpy(float)
     found = suspicion(labels, distribution, age_model.ages.astype(float)).set_axis(rows.index)
-    found["predicted"] = quantile(distribution, age_model.ages, 0.5)
     return found.sort_values(["tail", "error"], key=_order), age_model
 
 
