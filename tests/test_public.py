@@ -19,8 +19,8 @@ def test_public_names_are_these() -> None:
     assert set(agelens.__all__) == {
         "AgeEstimator", "AgelensError", "Box", "CheckpointError", "DataError",
         "ExportError", "Face", "ImageError",
-        "ImageTooLargeError", "Landmarks", "MissingExtraError", "ModelError", "Point",
-        "RecipeError", "UnreadableImageError", "__version__",
+        "ImageTooLargeError", "Interval", "Landmarks", "MissingExtraError", "ModelError", "Point",
+        "Quality", "RecipeError", "UnreadableImageError", "__version__",
     }  # fmt: skip
     for name in agelens.__all__:
         assert getattr(agelens, name) is not None

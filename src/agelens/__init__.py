@@ -18,7 +18,7 @@ from agelens.errors import (
     UnreadableImageError,
 )
 from agelens.estimator import AgeEstimator
-from agelens.types import Box, Face, Landmarks, Point
+from agelens.types import Box, Face, Interval, Landmarks, Point, Quality
 
 __all__ = [
     "AgeEstimator",
@@ -30,10 +30,12 @@ __all__ = [
     "Face",
     "ImageError",
     "ImageTooLargeError",
+    "Interval",
     "Landmarks",
     "MissingExtraError",
     "ModelError",
     "Point",
+    "Quality",
     "RecipeError",
     "UnreadableImageError",
     "__version__",

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agelens.align import warp
-from agelens.session import open_shipped
+from agelens.session import open_session, shipped
 from agelens.types import Box, Detection, Landmarks
 
 VIEW = 192
@@ -67,7 +67,7 @@ class FaceDetector:
     """
 
     def __init__(self, *, threads: int = 0) -> None:
-        self._session = open_shipped("blazeface.onnx", threads)
+        self._session = open_session(shipped("blazeface.onnx"), threads)
 
     def detect(self, image: NDArray[np.uint8], *, min_score: float = 0.5) -> tuple[Detection, ...]:
         """Find the faces of one picture.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -9,11 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agelens.align import align_face
-from agelens.calibrate import quantile
+from agelens.calibrate import intervals, quantile
 from agelens.detect import FaceDetector
 from agelens.images import MAX_PIXELS, ImageSource, load_image
 from agelens.model import AgeModel
-from agelens.types import Detection, Face
+from agelens.quality import measure_quality
+from agelens.types import Detection, Face, Interval, Quality
 
 
 class Detector(Protocol):
@@ -32,6 +34,7 @@ class AgeEstimator:
         min_score: faces that the detector is less sure of, 0 to 1, are left out.
         max_pixels: larger pictures are refused before they are decoded.
         threads: CPU threads for one picture; 0 lets ONNX Runtime choose.
+        coverage: of the intervals, over 0 and under 1.
         detector: finds the faces; the built-in one by default.
 
     Raises:
@@ -45,11 +48,15 @@ class AgeEstimator:
         min_score: float = 0.5,
         max_pixels: int = MAX_PIXELS,
         threads: int = 0,
+        coverage: float = 0.9,
         detector: Detector | None = None,
     ) -> None:
+        if not 0 < coverage < 1:
+            raise ValueError(f"coverage must lie between 0 and 1, and is {coverage}")
         self.model = AgeModel(model, threads=threads)
         self.detector = detector or FaceDetector(threads=threads)
         self.min_score = min_score
+        self.coverage = coverage
         self.max_pixels = max_pixels
 
     def estimate(self, image: ImageSource) -> tuple[Face, ...]:
@@ -74,8 +81,44 @@ class AgeEstimator:
         crops = [
             align_face(pixels, found.landmarks, model.template, model.size) for found in detections
         ]
-        ages = quantile(model.predict(np.stack(crops)), model.ages, 0.5)
+        raw = model.predict(np.stack(crops))
+        height, width = pixels.shape[:2]
+        qualities = [
+            measure_quality(crop, found.landmarks, model.template, width, height)
+            for crop, found in zip(crops, detections, strict=True)
+        ]
+        return self.conclude(raw, detections, qualities)
+
+    def conclude(
+        self,
+        distributions: NDArray[np.floating],
+        detections: Sequence[Detection],
+        qualities: Sequence[Quality],
+    ) -> tuple[Face, ...]:
+        """The last step of `estimate`: what the model's distributions say of these faces.
+
+        Args:
+            distributions: ``[N, K]``, from `AgeModel.predict`, or a mean of several of its rows.
+            detections: N, one a face.
+            qualities: N, one a face.
+        """
+        years = np.asarray(self.model.ages, np.float64)
+        calibration = self.model.calibration
+        tempered = calibration.tempered(distributions)
+        ages = quantile(tempered, years, 0.5)
+        ends = intervals(tempered, years, calibration, self.coverage)
         return tuple(
-            Face(float(age), found.box, found.landmarks, found.score)
-            for age, found in zip(ages, detections, strict=True)
+            Face(
+                float(age),
+                Interval(float(low), float(high), self.coverage),
+                found.box,
+                found.landmarks,
+                found.score,
+                quality,
+                distribution,
+                years,
+            )
+            for age, (low, high), found, quality, distribution in zip(
+                ages, ends, detections, qualities, tempered, strict=True
+            )
         )

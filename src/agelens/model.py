@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from agelens.calibrate import Calibration
 from agelens.errors import ModelError
-from agelens.session import ORT_ERRORS, open_session, open_shipped
+from agelens.session import ORT_ERRORS, open_session, shipped
 
 METADATA_KEY = "agelens"
 FORMAT = 1
@@ -32,6 +33,7 @@ class AgeModel:
         size: side in pixels of the crops that it reads.
         template: ``[4, 2]``, where eyes, nose and mouth belong, as fractions of the side.
         ages: ``[K]`` float32, the ages in years that the distribution is over.
+        calibration: what its distributions are worth; see `agelens.calibrate`.
         metadata: everything else that the file says of itself: name, version, licence, training.
 
     Raises:
@@ -44,10 +46,8 @@ class AgeModel:
             known = ", ".join(["default", *SHIPPED])
             raise ModelError(f"{name}: no such file; give a model file, or one of: {known}")
         try:
-            if name in SHIPPED:
-                self._session = open_shipped(SHIPPED[name], threads)
-            else:
-                self._session = open_session(Path(name), threads)
+            self.path = shipped(SHIPPED[name]) if name in SHIPPED else Path(name)
+            self._session = open_session(self.path, threads)
             facts = self._session.get_modelmeta().custom_metadata_map
             self.metadata: dict[str, Any] = json.loads(facts[METADATA_KEY])
         except KeyError as error:
@@ -59,6 +59,8 @@ class AgeModel:
         self.size = int(self.metadata["size"])
         self.template = np.array(self.metadata["template"], np.float64)
         self.ages = np.array(self.metadata["ages"], np.float32)
+        known = self.metadata.get("calibration")
+        self.calibration = Calibration.from_dict(known) if known else Calibration()
 
     def predict(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Age distributions of aligned crops.

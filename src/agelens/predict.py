@@ -50,6 +50,7 @@ def predict(
     save: Path | None = None,
     largest: bool = False,
     min_score: float = 0.5,
+    coverage: float = 0.9,
     model: str = "default",
     jobs: int | None = None,
 ) -> int:
@@ -61,6 +62,7 @@ def predict(
         save: folder for annotated pictures.
         largest: keep only each picture's largest face.
         min_score: faces that the detector is less sure of are left out.
+        coverage: of the intervals.
         model: a shipped model's name or a model file.
         jobs: pictures in work at once.
 
@@ -72,7 +74,7 @@ def predict(
     pictures = [picture for path in paths for picture in find_pictures(path)]
     jobs = min(jobs or default_jobs(), len(pictures)) or 1
     # A processor each: faster in all than more for one picture, and quicker to start.
-    estimator = AgeEstimator(model, min_score=min_score, threads=1)
+    estimator = AgeEstimator(model, min_score=min_score, threads=1, coverage=coverage)
 
     def read(picture: Picture) -> tuple[Face, ...] | ImageError:
         try:
@@ -186,12 +188,16 @@ def _jsonl_writer() -> tuple[Write, Callable[[], None]]:
 
 def _csv_writer() -> tuple[Write, Callable[[], None]]:
     rows = csv.writer(sys.stdout, lineterminator="\n")
-    rows.writerow(["path", "face", "age", "score", "x1", "y1", "x2", "y2"])
+    rows.writerow(
+        ["path", "face", "age", "low", "high", "score", "x1", "y1", "x2", "y2", "quality"]
+    )
 
     def write(name: str, faces: tuple[Face, ...]) -> None:
         for index, face in enumerate(faces, 1):
-            box = face.box
-            rows.writerow([name, index, face.age, face.score, box.x1, box.y1, box.x2, box.y2])
+            box, ends = face.box, face.interval
+            place = [box.x1, box.y1, box.x2, box.y2]
+            faults = ";".join(face.quality.reasons)
+            rows.writerow([name, index, face.age, ends.low, ends.high, face.score, *place, faults])
 
     return write, lambda: None
 
@@ -201,16 +207,18 @@ def _table_writer() -> tuple[Write, Callable[[], None]]:
     from rich.table import Table
 
     table = Table("picture", box=None, header_style="bold")
-    for column in ("face", "age", "x", "y", "size", "score"):
+    for column in ("face", "age", "interval", "x", "y", "size", "score"):
         table.add_column(column, justify="right")
+    table.add_column("quality")
 
     def write(name: str, faces: tuple[Face, ...]) -> None:
         if not faces:
             table.add_row(name, "no face")
         for index, face in enumerate(faces, 1):
-            box = face.box
-            numbers = (face.age, box.x1, box.y1, box.width)
-            cells = [f"{numbers[0]:.1f}", *(f"{number:.0f}" for number in numbers[1:])]
-            table.add_row(name if index == 1 else "", str(index), *cells, f"{face.score:.2f}")
+            box, ends = face.box, face.interval
+            cells = [f"{face.age:.1f}", f"{ends.low:.0f}-{ends.high:.0f}"]
+            cells += [f"{number:.0f}" for number in (box.x1, box.y1, box.width)]
+            cells += [f"{face.score:.2f}", ", ".join(face.quality.reasons)]
+            table.add_row(name if index == 1 else "", str(index), *cells)
 
     return write, lambda: Console().print(table)

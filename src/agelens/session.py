@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from importlib.resources import as_file, files
+from importlib.resources import files
 from pathlib import Path
 
 import onnxruntime
@@ -40,7 +40,6 @@ def open_session(path: Path, threads: int, *, spin: bool = True) -> onnxruntime.
     return onnxruntime.InferenceSession(str(path), options, providers=providers)
 
 
-def open_shipped(name: str, threads: int) -> onnxruntime.InferenceSession:
-    """Open a model file of the package's own ``weights``."""
-    with as_file(files("agelens").joinpath("weights", name)) as path:
-        return open_session(path, threads)
+def shipped(name: str) -> Path:
+    """Path of a model file of the package's own ``weights``."""
+    return Path(str(files("agelens").joinpath("weights", name)))

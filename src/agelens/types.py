@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -77,27 +77,82 @@ class Detection:
 
 
 @dataclass(frozen=True, slots=True)
+class Interval:
+    """Ages from `low` to `high`, both included, in completed years.
+
+    Over many faces like those of the calibration, a share `coverage` of the true ages is inside.
+    """
+
+    low: float
+    high: float
+    coverage: float
+
+
+@dataclass(frozen=True, slots=True)
+class Quality:
+    """What is known to make an estimate worse; measured by `agelens.quality.measure_quality`.
+
+    Attributes:
+        size: side in pixels of the face's square in the picture, forehead to chin.
+        sharpness: standard deviation of the Laplacian of the aligned face, grey levels.
+        brightness: mean of the aligned face, 0 black to 1 white.
+        contrast: standard deviation of the aligned face, 0 to about 0.5.
+        yaw: degrees by which the head is turned to the picture's right; a rough estimate.
+        cut_off: share of the aligned face that lies outside the picture, 0 to 1.
+        reasons: what is out of bounds, of "small", "blurred", "dark", "bright", "turned" and
+            "cut off"; empty for a good face.
+    """
+
+    size: float
+    sharpness: float
+    brightness: float
+    contrast: float
+    yaw: float
+    cut_off: float
+    reasons: tuple[str, ...] = ()
+
+    @property
+    def good(self) -> bool:
+        """Whether nothing is known to make the estimate worse."""
+        return not self.reasons
+
+
+@dataclass(frozen=True, slots=True)
 class Face:
     """A face with its estimated age in years, and where it is in the picture.
 
     Attributes:
         age: estimated age in years; a float, never rounded.
+        interval: ages that the true one is among, with a stated probability.
         box: the face's square, in pixels of the upright picture.
         landmarks: eyes, nose, mouth and ears, in the same pixels.
         score: the detector's confidence, 0 to 1.
+        quality: what may make this estimate worse than others.
+        distribution: ``[K]`` float64, the probability of every age of `ages`; sums to 1.
+        ages: ``[K]``, completed years.
     """
 
     age: float
+    interval: Interval
     box: Box
     landmarks: Landmarks
     score: float
+    quality: Quality
+    distribution: NDArray[np.float64] = field(repr=False, compare=False)
+    ages: NDArray[np.float64] = field(repr=False, compare=False)
+
+    def at_least(self, age: int) -> float:
+        """Probability, 0 to 1, that the person has completed `age` years."""
+        return float(self.distribution[self.ages >= age].sum())
 
     def to_dict(self) -> dict[str, Any]:
         """The face as plain numbers and dicts, ready for JSON."""
         points = {name: list(point) for name, point in asdict(self.landmarks).items()}
         return {
             "age": self.age,
+            "interval": asdict(self.interval),
             "box": asdict(self.box),
             "landmarks": points,
             "score": self.score,
+            "quality": asdict(self.quality) | {"reasons": list(self.quality.reasons)},
         }

@@ -27,9 +27,10 @@ from agelens.files import atomic_path
 from agelens.training.crops import MARGIN, CropDataset, EpochSampler, aligned_crops, augmentation
 from agelens.training.imbalance import sqrt_lds_weights, sqrt_sampling
 from agelens.training.module import AgeModule, load_checkpoint
-from agelens.training.network import CLASSES
+from agelens.training.network import CLASSES, HALF_RESNET50, resized
 from agelens.training.quantise import calibration_crops
 from agelens.training.recipe import Recipe
+from agelens.training.start import fitted, restore_batch_norm
 from agelens.training.teacher import Teacher
 
 
@@ -123,9 +124,10 @@ def _module(
         return load_checkpoint(run.parent / name / "best.ckpt")
 
     teacher, start = None, recipe.model.start
-    if recipe.teacher.runs:
+    if recipe.teacher.runs or recipe.teacher.models:
         taught = [neighbour(name) for name in recipe.teacher.runs]
-        teacher = Teacher(taught, run, calibration_crops(crops, MARGIN))
+        ranges = calibration_crops(crops, MARGIN)
+        teacher = Teacher(taught, run, ranges, models=recipe.teacher.models)
     weights: Tensor | None = None
     if recipe.imbalance.weights == "sqrt_lds":
         weights = torch.from_numpy(sqrt_lds_weights(ages, CLASSES)).float()
@@ -139,7 +141,11 @@ def _module(
         pretrained=start is None,
     )
     if start is not None:
-        module.net.load_state_dict(neighbour(start).net.state_dict())
+        begun = neighbour(start).net.state_dict()
+        module.net.load_state_dict(fitted(begun, module.net.state_dict(), recipe.seed))
+    elif recipe.model.backbone == HALF_RESNET50 and recipe.model.pretrained:
+        images = torch.from_numpy(calibration_crops(crops, MARGIN)).permute(0, 3, 1, 2)
+        restore_batch_norm(module.net, resized(images, recipe.size_at(0)))
     return module
 
 

@@ -52,7 +52,9 @@ def quantise(source: Path, target: Path, crops: NDArray[np.uint8]) -> None:
     """Write a statically quantised copy of a model file; its metadata stay.
 
     Activations are uint8 and weights int8 by channel, as QDQ nodes: the form that ONNX Runtime runs
-    fast on x86 with VNNI and on ARM.
+    fast on x86 and on ARM. Weights keep to 7 bits, because processors without VNNI add two products
+    of 8 bits each in 16 bits, which would overflow unseen: with full weights a model erred by 4.86
+    years there and by 4.54 elsewhere (benchmarks/training-log.md).
 
     Args:
         source: from `agelens.training.export.export`.
@@ -70,6 +72,7 @@ def quantise(source: Path, target: Path, crops: NDArray[np.uint8]) -> None:
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
             per_channel=True,
+            reduce_range=True,
             op_types_to_quantize=QUANTISED,
             calibrate_method=CalibrationMethod.MinMax,
         )

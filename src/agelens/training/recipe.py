@@ -20,10 +20,11 @@ class _Section(BaseModel):
 
 
 class Model(_Section):
-    """The network. `backbone` is a name of timm's, or `torchvision/NAME`.
+    """The network. `backbone` is a name of timm's, `torchvision/NAME` or `agelens/resnet50-half`.
 
     `start` is the name of another run in the same folder, whose best weights this one begins with
-    instead of ImageNet's. In the first `frozen_epochs` only the head learns.
+    instead of ImageNet's; a run of half the width is widened (see `agelens.training.start`). In the
+    first `frozen_epochs` only the head learns.
     """
 
     backbone: str = "tf_efficientnet_lite2"
@@ -50,12 +51,14 @@ class Loss(_Section):
 class Teacher(_Section):
     """Trained networks that this one imitates; see `agelens.training.teacher`.
 
-    `runs` are names of runs in the same folder; several are averaged. Their distribution takes
-    `share` of the label's place, and the pooled features, through a linear projection, their
-    direction. Without runs there is no teacher.
+    `runs` are names of runs in the same folder, `models` names of shipped models or paths of model
+    files; several are averaged. Their distribution takes `share` of the label's place, and the
+    pooled features, through a linear projection, their direction. Without either there is no
+    teacher.
     """
 
     runs: list[str] = []
+    models: list[str] = []
     share: Share = 0.5
     feature_weight: Weight = 2.0
 

@@ -9,34 +9,15 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from agelens.align import ALIGNMENT_POINTS, align_face, fit_similarity
+from agelens.align import align_face
+from agelens.quality import Grey, brightness, contrast, missing_share, sharpness, yaw
 from agelens.types import Landmarks
 
-Grey = NDArray[Any]
-"""A grey uint8 picture ``[H, W]``, as OpenCV types it."""
 FACE_SIDE = 128
 """Side in pixels of the aligned face that sharpness and contrast are measured on."""
 LARGEST = 512
 LOST_DETAIL = 1.5
 """Root mean square in grey levels that may be lost: about what JPEG at quality 95 changes."""
-NOSE_DEPTH = 0.8
-"""How far the nose tip stands before the line between the ears, in distances from ear to ear: about
-12 cm of 15 on an adult."""
-
-
-def brightness(grey: Grey) -> float:
-    """Mean of a grey picture, 0 black to 1 white."""
-    return float(grey.mean() / 255)
-
-
-def contrast(grey: Grey) -> float:
-    """Root mean square contrast: the standard deviation of a grey picture, 0 to about 0.5."""
-    return float(grey.std() / 255)
-
-
-def sharpness(grey: Grey) -> float:
-    """Standard deviation of the Laplacian in grey levels (Pech-Pacheco et al., ICPR 2000)."""
-    return float(cv2.Laplacian(grey, cv2.CV_32F).std())
 
 
 def effective_side(grey: Grey) -> int:
@@ -84,34 +65,6 @@ def roll(landmarks: Landmarks) -> float:
     right, left = np.array(landmarks.right_eye), np.array(landmarks.left_eye)
     across, down = left - right
     return float(np.degrees(np.arctan2(down, across)))
-
-
-def yaw(landmarks: Landmarks) -> float:
-    """Degrees by which the head seems turned, positive to the picture's right; a rough estimate.
-
-    The nose tip stands before the line between the ears, so that it moves along that line when the
-    head turns: by the tangent of the angle times `NOSE_DEPTH`.
-    """
-    right, left = np.array(landmarks.right_ear), np.array(landmarks.left_ear)
-    across = left - right
-    width = float(across @ across)
-    if width == 0:
-        return 0.0
-    offset = float((np.array(landmarks.nose) - (right + left) / 2) @ across) / width
-    return float(np.degrees(np.arctan2(offset, NOSE_DEPTH)))
-
-
-def missing_share(
-    landmarks: Landmarks, template: NDArray[np.float64], width: int, height: int
-) -> float:
-    """Share of the aligned face that lies outside the picture, 0 to 1: a face that is cut off."""
-    points = landmarks.to_array()[:ALIGNMENT_POINTS]
-    matrix = fit_similarity(template, points)
-    square = np.array([[0, 0], [1, 0], [1, 1], [0, 1]], float)
-    corners = (square @ matrix[:, :2].T + matrix[:, 2]).astype(np.float32)
-    frame = np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float32)
-    inside, _ = cv2.intersectConvexConvex(corners, frame)
-    return float(1 - inside / abs(cv2.contourArea(corners)))
 
 
 def lettering(grey: Grey, box: NDArray[np.float64] | None) -> float:

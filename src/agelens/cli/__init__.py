@@ -1,0 +1,43 @@
+"""The command line: each command parses, calls once, prints. Heavy imports wait for it."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from typing import Annotated
+
+import typer
+
+from agelens import __version__
+from agelens.cli import calibrate, data, evaluation, predict, training
+from agelens.cli.common import app
+from agelens.errors import AgelensError, MissingExtraError
+
+__all__ = ["app", "calibrate", "data", "evaluation", "main", "predict", "training"]
+
+
+@app.callback(invoke_without_command=True)
+def _main(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    if version:
+        typer.echo(f"agelens {__version__}")
+        raise typer.Exit
+
+
+def main() -> None:
+    """The `agelens` command. Errors become a sentence and an exit code here, and only here."""
+    warnings.filterwarnings("ignore", message="Image size .* exceeds limit")
+    try:
+        app()
+    except AgelensError as error:
+        typer.echo(f"agelens: {error}", err=True)
+        sys.exit(1)
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.startswith("agelens"):
+            raise
+        missing = MissingExtraError(
+            f"this command needs {error.name}: pip install 'agelens[train]'"
+        )
+        typer.echo(f"agelens: {missing}", err=True)
+        sys.exit(1)

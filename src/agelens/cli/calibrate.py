@@ -1,0 +1,28 @@
+"""`agelens calibrate`: give a model file its intervals."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from agelens.cli.common import Folder, Jobs, app, progress_bar, updater
+
+
+@app.command()
+def calibrate(
+    model: Annotated[Path, typer.Argument(help="A model file; it is changed in place.")],
+    data: Folder,
+    split: Annotated[str, typer.Option(help="Faces that nothing else saw.")] = "calibration",
+    jobs: Jobs = None,
+) -> None:
+    """Learn on held-out faces what a model's distributions are worth: its intervals."""
+    from agelens.data.manifest import Dataset
+    from agelens.evaluation.calibration import calibrate as run
+
+    with progress_bar("Estimating") as bar:
+        fitted, _ = run(model, Dataset.load(data), split=split, jobs=jobs, progress=updater(bar))
+    typer.echo(
+        f"{model}: calibrated on {fitted.faces:,} faces, temperature {fitted.temperature:.3f}"
+    )

@@ -1,0 +1,50 @@
+"""What the commands share: the app itself, options that several have, and a progress bar."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+app = typer.Typer(
+    help="Estimate the age of faces: in pictures, offline, in milliseconds.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Model = Annotated[str, typer.Option(help="A shipped model's name or a model file.")]
+Coverage = Annotated[
+    float, typer.Option(min=0.01, max=0.99, help="How many of the true ages the intervals hold.")
+]
+Jobs = Annotated[
+    int | None, typer.Option(min=1, help="Pictures in work at once. [default: one a processor]")
+]
+Folder = Annotated[Path, typer.Argument(metavar="DIR", help="A prepared dataset.")]
+
+
+def progress_bar(title: str) -> Progress:
+    """A bar on stderr, to be used as a context."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
+
+    bar = Progress(
+        f"{title}",
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=Console(file=sys.stderr),
+    )
+    bar.add_task(title, total=None)
+    return bar
+
+
+def updater(bar: Progress) -> Callable[[int, int], None]:
+    """What tells the bar how much is done."""
+    return lambda done, total: bar.update(bar.task_ids[0], completed=done, total=total)

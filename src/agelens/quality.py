@@ -1,0 +1,99 @@
+"""How fit a face is for an estimate: measures of its picture, and which are out of bounds."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from agelens.align import ALIGNMENT_POINTS, fit_similarity
+from agelens.types import Landmarks, Quality
+
+Grey = NDArray[Any]
+"""A grey uint8 picture ``[H, W]``, as OpenCV types it."""
+NOSE_DEPTH = 0.8
+"""How far the nose tip stands before the line between the ears, in distances from ear to ear: about
+12 cm of 15 on an adult."""
+MIN_SIZE = 48.0
+MIN_SHARPNESS = 6.0
+BRIGHTNESS = (0.15, 0.85)
+MAX_YAW = 35.0
+MAX_CUT_OFF = 0.15
+
+
+def brightness(grey: Grey) -> float:
+    """Mean of a grey picture, 0 black to 1 white."""
+    return float(grey.mean() / 255)
+
+
+def contrast(grey: Grey) -> float:
+    """Root mean square contrast: the standard deviation of a grey picture, 0 to about 0.5."""
+    return float(grey.std() / 255)
+
+
+def sharpness(grey: Grey) -> float:
+    """Standard deviation of the Laplacian in grey levels (Pech-Pacheco et al., ICPR 2000)."""
+    return float(cv2.Laplacian(grey, cv2.CV_32F).std())
+
+
+def yaw(landmarks: Landmarks) -> float:
+    """Degrees by which the head seems turned, positive to the picture's right; a rough estimate.
+
+    The nose tip stands before the line between the ears, so that it moves along that line when the
+    head turns: by the tangent of the angle times `NOSE_DEPTH`.
+    """
+    right, left = np.array(landmarks.right_ear), np.array(landmarks.left_ear)
+    across = left - right
+    width = float(across @ across)
+    if width == 0:
+        return 0.0
+    offset = float((np.array(landmarks.nose) - (right + left) / 2) @ across) / width
+    return float(np.degrees(np.arctan2(offset, NOSE_DEPTH)))
+
+
+def missing_share(
+    landmarks: Landmarks, template: NDArray[np.float64], width: int, height: int
+) -> float:
+    """Share of the aligned face that lies outside the picture, 0 to 1: a face that is cut off."""
+    points = landmarks.to_array()[:ALIGNMENT_POINTS]
+    matrix = fit_similarity(template, points)
+    square = np.array([[0, 0], [1, 0], [1, 1], [0, 1]], float)
+    corners = (square @ matrix[:, :2].T + matrix[:, 2]).astype(np.float32)
+    frame = np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float32)
+    inside, _ = cv2.intersectConvexConvex(corners, frame)
+    return float(1 - inside / abs(cv2.contourArea(corners)))
+
+
+def measure_quality(
+    crop: NDArray[np.uint8],
+    landmarks: Landmarks,
+    template: NDArray[np.float64],
+    width: int,
+    height: int,
+) -> Quality:
+    """Measure one face.
+
+    Args:
+        crop: the aligned face, RGB uint8 ``[size, size, 3]``.
+        landmarks: of the face, in pixels of the picture.
+        template: ``[4, 2]``, where they belong, as fractions of the crop's side.
+        width: of the picture in pixels.
+        height: of the picture in pixels.
+    """
+    grey = cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY)
+    matrix = fit_similarity(template, landmarks.to_array()[:ALIGNMENT_POINTS])
+    size = float(np.hypot(matrix[0, 0], matrix[1, 0]))
+    sharp, light, turn = sharpness(grey), brightness(grey), yaw(landmarks)
+    lost = missing_share(landmarks, template, width, height)
+    faults = {
+        "small": size < MIN_SIZE,
+        "blurred": sharp < MIN_SHARPNESS,
+        "dark": light < BRIGHTNESS[0],
+        "bright": light > BRIGHTNESS[1],
+        "turned": abs(turn) > MAX_YAW,
+        "cut off": lost > MAX_CUT_OFF,
+    }
+    reasons = tuple(name for name, found in faults.items() if found)
+    return Quality(size, sharp, light, contrast(grey), turn, lost, reasons)
