@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agelens.calibrate import quantile
+from agelens import DataError
+from agelens.calibrate import Calibration, intervals, quantile, rank
 
 AGES = np.arange(117)
 
@@ -50,3 +53,82 @@ def test_quantiles_rise_with_the_level_and_ignore_scale(
     assert quantile(distribution * 0.5, AGES, first)[0] == pytest.approx(age, abs=1e-6)
     below = np.interp(age, np.arange(118) - 0.5, np.concatenate([[0], distribution[0].cumsum()]))
     assert below == pytest.approx(first, abs=1e-6) or age in (0, 116)
+
+
+def test_ranks_by_hand() -> None:
+    ranks = rank(np.array([[0.2, 0.5, 0.3]]))
+    assert ranks[0] == pytest.approx([0.1, 0.45, 0.85])
+
+
+def test_temperature_by_hand() -> None:
+    cooled = Calibration(temperature=0.5).tempered(np.array([[0.2, 0.8]]))
+    assert cooled[0] == pytest.approx([0.04 / 0.68, 0.64 / 0.68])
+    assert Calibration().tempered(np.array([[1.0, 3.0]]))[0] == pytest.approx([0.25, 0.75])
+
+
+def test_intervals_by_hand() -> None:
+    grid = np.arange(5)
+    distribution = np.array([[0.1, 0.2, 0.4, 0.2, 0.1]])  # ranks .05 .2 .5 .8 .95
+    assert intervals(distribution, grid, Calibration(), 0.62).tolist() == [[1, 3]]
+    assert intervals(distribution, grid, Calibration(), 0.92).tolist() == [[0, 4]]
+    assert intervals(distribution, grid, Calibration(), 0.01).tolist() == [[2, 2]]
+    # Faces of 3 and 4 rank high, as when the model guesses the old too young.
+    shifted = Calibration(
+        anchors=np.array([2.0, 3.0]),
+        levels=np.array([0.0, 0.2, 0.8, 1.0]),
+        ranks=np.array([[0.0, 0.2, 0.8, 1.0], [0.0, 0.5, 0.96, 1.0]]),
+    )
+    assert intervals(distribution, grid, shifted, 0.62).tolist() == [[1, 4]]
+
+
+def test_a_calibration_survives_json() -> None:
+    known = Calibration(
+        0.9, np.array([1.0, 2]), np.array([0.0, 1]), np.array([[0.0, 1], [0, 1]]), 7
+    )
+    again = Calibration.from_dict(json.loads(json.dumps(known.to_dict())))
+    assert again.to_dict() == known.to_dict()
+
+
+@given(weights, st.floats(0.02, 0.98), st.floats(0.02, 0.98))
+def test_intervals_hold_the_median_and_grow_with_coverage(
+    values: list[float], first: float, second: float
+) -> None:
+    distribution = np.array([values]) / sum(values)
+    low, high = sorted((first, second))
+    narrow = intervals(distribution, AGES, Calibration(), low)[0]
+    wide = intervals(distribution, AGES, Calibration(), high)[0]
+    assert wide[0] <= narrow[0] <= quantile(distribution, AGES, 0.5)[0] <= narrow[1] <= wide[1]
+
+
+def wrong_model(rng: np.random.Generator, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Ages, and distributions that are too sharp and pull the old to the middle."""
+    true = rng.integers(0, 90, count)
+    centre = true - 0.15 * np.maximum(true - 50, 0) + rng.normal(0, 1 + 0.08 * true)
+    spread = (0.7 + 0.05 * true)[:, None]
+    unnormalised = np.exp(-((AGES - centre[:, None]) ** 2) / (2 * spread**2)) + 1e-6
+    return unnormalised / unnormalised.sum(1, keepdims=True), true
+
+
+def test_a_fitted_calibration_covers_what_it_says() -> None:
+    calibration_module = pytest.importorskip("agelens.evaluation.calibration")
+    rng = np.random.default_rng(0)
+    distributions, true = wrong_model(rng, 1500)
+    fitted = calibration_module.fit_calibration(distributions, true, AGES.astype(float))
+    assert fitted.temperature > 1.1  # it was too sure
+    fresh, truth = wrong_model(rng, 4000)
+    for coverage in (0.8, 0.9):
+        ends = intervals(fitted.tempered(fresh), AGES, fitted, coverage)
+        covered = (ends[:, 0] <= truth) & (truth <= ends[:, 1])
+        assert covered.mean() == pytest.approx(coverage, abs=0.035)
+        for low in range(0, 90, 15):
+            band = (truth >= low) & (truth < low + 15)
+            assert covered[band].mean() > coverage - 0.07, low
+    raw = intervals(fresh, AGES, Calibration(), 0.9)
+    assert ((raw[:, 0] <= truth) & (truth <= raw[:, 1])).mean() < 0.8  # what it is for
+
+
+def test_too_few_faces_are_refused() -> None:
+    calibration_module = pytest.importorskip("agelens.evaluation.calibration")
+    distributions, true = wrong_model(np.random.default_rng(0), 20)
+    with pytest.raises(DataError, match="too few"):
+        calibration_module.fit_calibration(distributions, true, AGES.astype(float))

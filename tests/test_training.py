@@ -25,7 +25,8 @@ from agelens.calibrate import quantile
 from agelens.data.manifest import Dataset, landmarks_of
 from agelens.evaluation.evaluate import evaluate, predict_split
 from agelens.images import load_image
-from agelens.model import AgeModel
+from agelens.model import SHIPPED, AgeModel
+from agelens.session import shipped
 from agelens.training import export as export_module
 from agelens.training.average import average
 from agelens.training.crops import (
@@ -279,6 +280,27 @@ def test_a_teacher_says_the_same_in_eight_bits(run: Path, dataset: Dataset, tmp_
     assert (distribution - expected).abs().sum(1).mean() < 0.1
 
 
+@pytest.mark.parametrize("flip", [False, True])
+def test_a_model_file_teaches_what_its_run_does(
+    run: Path, dataset: Dataset, tmp_path: Path, flip: bool
+) -> None:
+    file = tmp_path / "model.onnx"
+    export(run / "best.ckpt", file, flip=flip)
+    crops = np.array(aligned_crops(dataset, "train", 32, margin=0.0)[0][:8])
+    images = torch.from_numpy(crops).permute(0, 3, 1, 2)
+    teacher = Teacher([], tmp_path, crops, models=[str(file)])
+    distribution, features = teacher(images)
+    net = load_checkpoint(run / "best.ckpt").net
+    views = [images, images.flip(3)] if flip else [images]
+    with torch.inference_mode():
+        pooled = torch.stack([net.pooled(view) for view in views])
+        expected = net.head(pooled).softmax(-1).mean(0)
+    assert teacher.features == net.features
+    torch.testing.assert_close(distribution, expected, atol=1e-4, rtol=0)
+    wanted = functional.normalize(pooled.mean(0))
+    torch.testing.assert_close(features, wanted, atol=1e-3, rtol=0)
+
+
 def test_a_frozen_backbone_stays_and_its_head_learns(
     run: Path, variants: dict[str, AgeModule]
 ) -> None:
@@ -312,7 +334,7 @@ def test_a_taught_network_believes_its_teacher(
         features = module.eval().net.pooled(images)
         believed = expected_age(module.net.head(features))
         directions = functional.normalize(module.project(features))
-    assert believed.mean() > 80 > ages[:8].mean()
+    assert believed.mean() > 65 > ages[:8].mean() + 15
     assert directions[:, 0].mean() > 0.9
     assert {shape[1:] for shape in seen} == {(3, 32, 32)}  # the view before it is made smaller
 
@@ -433,6 +455,19 @@ def test_a_flipped_export_gives_a_mirror_image_the_same_age(
     np.testing.assert_allclose(model.predict(crops[:1])[0], mean, atol=1e-5)
 
 
+def largest_weight(path: Path) -> int:
+    """The largest magnitude among the 8-bit weights of a model file."""
+    tensors = onnx.load(path).graph.initializer
+    rounded = [tensor for tensor in tensors if tensor.data_type == onnx.TensorProto.INT8]
+    assert rounded
+    return max(int(np.abs(onnx.numpy_helper.to_array(t).astype(int)).max()) for t in rounded)
+
+
+def test_shipped_weights_keep_to_seven_bits() -> None:
+    for name in SHIPPED.values():
+        assert largest_weight(shipped(name)) <= 64
+
+
 def test_eight_bits_make_a_smaller_file_with_nearly_the_same_ages(
     run: Path, dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -443,6 +478,7 @@ def test_eight_bits_make_a_smaller_file_with_nearly_the_same_ages(
     assert rounded.stat().st_size < whole.stat().st_size
     kinds = {node.op_type for node in onnx.load(rounded).graph.node}
     assert {"QuantizeLinear", "DequantizeLinear"} <= kinds
+    assert 32 <= largest_weight(rounded) <= 64  # more could overflow on processors without VNNI
     models = [AgeModel(path) for path in (whole, rounded)]
     assert [model.metadata["precision"] for model in models] == ["float32", "int8"]
     crops, _ = aligned_crops(dataset, "validation", 32, margin=0.0)

@@ -8,8 +8,8 @@ import glob
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,7 @@ from agelens.files import atomic_path
 from agelens.images import SUFFIXES, load_image
 
 if TYPE_CHECKING:
+    from agelens.decide import AgeCheck
     from agelens.estimator import AgeEstimator
     from agelens.types import Face
 
@@ -53,6 +54,7 @@ def predict(
     coverage: float = 0.9,
     model: str = "default",
     jobs: int | None = None,
+    check: AgeCheck | None = None,
 ) -> int:
     """Estimate, print on stdout, and name on stderr what could not be read.
 
@@ -65,6 +67,7 @@ def predict(
         coverage: of the intervals.
         model: a shipped model's name or a model file.
         jobs: pictures in work at once.
+        check: whose decision is printed with each face.
 
     Returns:
         How many pictures could not be read.
@@ -82,7 +85,7 @@ def predict(
         except ImageError as error:
             return error
 
-    write, finish = _writers()[output]()
+    write, finish = _writers(check)[output]()
     failed = 0
     for picture, outcome in map_in_order(read, pictures, jobs=jobs):
         if isinstance(outcome, ImageError):
@@ -152,64 +155,73 @@ def _save(pixels: Any, faces: tuple[Face, ...], path: Path) -> None:
 
 
 Write = Callable[[str, "tuple[Face, ...]"], None]
+Decided = Callable[["Face"], dict[str, Any]]
+"""What a check adds to a face's row: nothing without one."""
 Writer = Callable[[], tuple[Write, Callable[[], None]]]
 
 
-def _writers() -> dict[OutputFormat, Writer]:
+def _writers(check: AgeCheck | None) -> dict[OutputFormat, Writer]:
+    def decided(face: Face) -> dict[str, Any]:
+        return {} if check is None else asdict(check.decide(face))
+
+    columns = () if check is None else ("probability", "decision")
     return {
-        OutputFormat.TABLE: _table_writer,
-        OutputFormat.JSON: _json_writer,
-        OutputFormat.JSONL: _jsonl_writer,
-        OutputFormat.CSV: _csv_writer,
+        OutputFormat.TABLE: lambda: _table_writer(columns, decided),
+        OutputFormat.JSON: lambda: _json_writer(decided),
+        OutputFormat.JSONL: lambda: _jsonl_writer(decided),
+        OutputFormat.CSV: lambda: _csv_writer(columns, decided),
     }
 
 
-def _as_dict(name: str, faces: tuple[Face, ...]) -> dict[str, Any]:
-    return {"path": name, "faces": [face.to_dict() for face in faces]}
+def _as_dict(name: str, faces: tuple[Face, ...], decided: Decided) -> dict[str, Any]:
+    return {"path": name, "faces": [face.to_dict() | decided(face) for face in faces]}
 
 
-def _json_writer() -> tuple[Write, Callable[[], None]]:
+def _json_writer(decided: Decided) -> tuple[Write, Callable[[], None]]:
     rows: list[dict[str, Any]] = []
 
     def finish() -> None:
         json.dump(rows, sys.stdout, indent=2)
         sys.stdout.write("\n")
 
-    return lambda name, faces: rows.append(_as_dict(name, faces)), finish
+    return lambda name, faces: rows.append(_as_dict(name, faces, decided)), finish
 
 
-def _jsonl_writer() -> tuple[Write, Callable[[], None]]:
+def _jsonl_writer(decided: Decided) -> tuple[Write, Callable[[], None]]:
     def write(name: str, faces: tuple[Face, ...]) -> None:
-        sys.stdout.write(json.dumps(_as_dict(name, faces)) + "\n")
+        sys.stdout.write(json.dumps(_as_dict(name, faces, decided)) + "\n")
         sys.stdout.flush()
 
     return write, lambda: None
 
 
-def _csv_writer() -> tuple[Write, Callable[[], None]]:
+def _csv_writer(columns: Sequence[str], decided: Decided) -> tuple[Write, Callable[[], None]]:
     rows = csv.writer(sys.stdout, lineterminator="\n")
-    rows.writerow(
-        ["path", "face", "age", "low", "high", "score", "x1", "y1", "x2", "y2", "quality"]
-    )
+    place = ("x1", "y1", "x2", "y2")
+    rows.writerow(["path", "face", "age", "low", "high", "score", *place, "quality", *columns])
 
     def write(name: str, faces: tuple[Face, ...]) -> None:
         for index, face in enumerate(faces, 1):
             box, ends = face.box, face.interval
             place = [box.x1, box.y1, box.x2, box.y2]
             faults = ";".join(face.quality.reasons)
-            rows.writerow([name, index, face.age, ends.low, ends.high, face.score, *place, faults])
+            extra = [decided(face)[column] for column in columns]
+            cells = [name, index, face.age, ends.low, ends.high, face.score, *place, faults]
+            rows.writerow([*cells, *extra])
 
     return write, lambda: None
 
 
-def _table_writer() -> tuple[Write, Callable[[], None]]:
+def _table_writer(columns: Sequence[str], decided: Decided) -> tuple[Write, Callable[[], None]]:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table("picture", box=None, header_style="bold")
-    for column in ("face", "age", "interval", "x", "y", "size", "score"):
-        table.add_column(column, justify="right")
-    table.add_column("quality")
+    table = Table("picture", box=None, header_style="bold")  # long names are folded
+    places = () if columns else ("x", "y", "size")  # a decision needs the room
+    for column in ("face", "age", "interval", *places, "score"):
+        table.add_column(column, justify="right", no_wrap=True)
+    for column in ("quality", *columns):
+        table.add_column(column, no_wrap=True)
 
     def write(name: str, faces: tuple[Face, ...]) -> None:
         if not faces:
@@ -217,8 +229,11 @@ def _table_writer() -> tuple[Write, Callable[[], None]]:
         for index, face in enumerate(faces, 1):
             box, ends = face.box, face.interval
             cells = [f"{face.age:.1f}", f"{ends.low:.0f}-{ends.high:.0f}"]
-            cells += [f"{number:.0f}" for number in (box.x1, box.y1, box.width)]
+            if places:
+                cells += [f"{number:.0f}" for number in (box.x1, box.y1, box.width)]
             cells += [f"{face.score:.2f}", ", ".join(face.quality.reasons)]
+            values = (decided(face)[column] for column in columns)
+            cells += [f"{v:.3f}" if isinstance(v, float) else str(v) for v in values]
             table.add_row(name if index == 1 else "", str(index), *cells)
 
     return write, lambda: Console().print(table)

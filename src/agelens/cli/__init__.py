@@ -9,11 +9,23 @@ from typing import Annotated
 import typer
 
 from agelens import __version__
-from agelens.cli import calibrate, data, evaluation, predict, training
+from agelens.cli import calibrate, data, decide, evaluation, explain, predict, training, video
 from agelens.cli.common import app
 from agelens.errors import AgelensError, MissingExtraError
 
-__all__ = ["app", "calibrate", "data", "evaluation", "main", "predict", "training"]
+__all__ = [
+    "app",
+    "calibrate",
+    "data",
+    "decide",
+    "evaluation",
+    "explain",
+    "main",
+    "predict",
+    "training",
+    "video",
+]
+VIDEO_PACKAGES = ("av", "supervision", "trackers")
 
 
 @app.callback(invoke_without_command=True)
@@ -36,8 +48,9 @@ def main() -> None:
     except ModuleNotFoundError as error:
         if error.name is None or error.name.startswith("agelens"):
             raise
+        extra = "video" if error.name in VIDEO_PACKAGES else "train"
         missing = MissingExtraError(
-            f"this command needs {error.name}: pip install 'agelens[train]'"
+            f"this command needs {error.name}: pip install 'agelens[{extra}]'"
         )
         typer.echo(f"agelens: {missing}", err=True)
         sys.exit(1)

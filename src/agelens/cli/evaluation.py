@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from agelens.cli.common import Folder, Jobs, app, progress_bar, updater
+from agelens.cli.common import Coverage, Folder, Jobs, app, progress_bar, updater
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @app.command()
@@ -21,17 +24,61 @@ def evaluate(
     predictions: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write each picture's estimate (CSV).")
     ] = None,
+    coverage: Coverage = 0.9,
+    thresholds: Annotated[
+        str, typer.Option(metavar="AGES", help="Legal ages whose checks are measured: 18,21.")
+    ] = "",
+    bound: Annotated[
+        float, typer.Option(min=0, max=1, help="Largest false positive rate of such a check.")
+    ] = 0.05,
+    compare: Annotated[
+        str | None, typer.Option(metavar="MODEL", help="Another model, on the same pictures.")
+    ] = None,
+    corruptions: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Measure bad conditions too; finished ones stay here."),
+    ] = None,
+    sample: Annotated[
+        int | None, typer.Option(min=1, help="Pictures for the bad conditions. [default: all]")
+    ] = None,
     jobs: Jobs = None,
 ) -> None:
     """Measure a model file on a split, from the pictures' files, through the serving code."""
     from agelens.data.manifest import Dataset
+    from agelens.evaluation.compare import compare as compare_models
     from agelens.evaluation.evaluate import evaluate as measure
     from agelens.evaluation.evaluate import predict_split
     from agelens.evaluation.report import print_report, write_json
+    from agelens.evaluation.robustness import evaluate_corruptions
+    from agelens.evaluation.thresholds import parse_ages
 
-    with progress_bar("Estimating") as bar:
-        table = predict_split(model, Dataset.load(data), split, jobs=jobs, progress=updater(bar))
-    report = {"model": model, "split": split} | measure(table)
+    try:
+        ages = parse_ages(thresholds) if thresholds else ()
+    except ValueError as error:
+        raise typer.BadParameter("write ages as 18,21,25", param_hint="--thresholds") from error
+    dataset = Dataset.load(data)
+
+    def predict(name: str) -> pd.DataFrame:
+        with progress_bar(f"Estimating with {name}") as bar:
+            return predict_split(
+                name, dataset, split, jobs=jobs, coverage=coverage, progress=updater(bar)
+            )
+
+    table = predict(model)
+    report = {"model": model, "split": split} | measure(table, thresholds=ages, bound=bound)
+    if compare is not None:
+        report["compared"] = {"with": compare} | compare_models(table, predict(compare))
+    if corruptions is not None:
+        with progress_bar("Corrupting") as bar:
+            report["corruptions"] = evaluate_corruptions(
+                model,
+                dataset,
+                split,
+                folder=corruptions,
+                sample=sample,
+                jobs=jobs,
+                progress=updater(bar),
+            )
     print_report(report)
     if predictions is not None:
         table[["path", "age", "gender", "ethnicity", "predicted"]].to_csv(predictions, index=False)

@@ -50,7 +50,11 @@ def fit_temperature(
 
 
 def fit_calibration(
-    distributions: NDArray[np.floating], true: NDArray[np.integer], ages: NDArray[np.floating]
+    distributions: NDArray[np.floating],
+    true: NDArray[np.integer],
+    ages: NDArray[np.floating],
+    *,
+    own_age: float = OWN_AGE,
 ) -> Calibration:
     """Learn a calibration.
 
@@ -58,6 +62,7 @@ def fit_calibration(
         distributions: ``[N, K]`` as the model gives them.
         true: ``[N]`` ages in completed years.
         ages: ``[K]`` that the distributions are over.
+        own_age: how much the faces near an age count for it, over all faces; 0 to 1.
 
     Raises:
         DataError: fewer than `MIN_FACES` faces.
@@ -71,7 +76,7 @@ def fit_calibration(
     own, sorted_true = own[order], true[order].astype(float)
     everyone = _weighted_levels(own, np.ones(len(own)))
     table = [
-        OWN_AGE * _weighted_levels(own, nearness(sorted_true, anchor)) + (1 - OWN_AGE) * everyone
+        own_age * _weighted_levels(own, nearness(sorted_true, anchor)) + (1 - own_age) * everyone
         for anchor in ANCHORS
     ]
     return Calibration(temperature, ANCHORS, LEVELS, np.round(table, 5), len(true))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +12,20 @@ from numpy.typing import NDArray
 
 from agelens import __version__
 from agelens.batch import default_jobs, map_in_order
-from agelens.calibrate import Calibration
+from agelens.calibrate import Calibration, intervals
 from agelens.data.manifest import Dataset
 from agelens.data.scan import main_face
 from agelens.errors import DataError, ImageError
 from agelens.estimator import AgeEstimator
-from agelens.evaluation.metrics import age_band, measure
+from agelens.evaluation.groups import CROSSED, crossed, crossings, standardise_groups
+from agelens.evaluation.journal import Journal
+from agelens.evaluation.metrics import group_columns, measure
+from agelens.evaluation.thresholds import BOUND, at_least, measure_thresholds, rate
 from agelens.progress import Progress, silent
-from agelens.types import Face
+
+CUMULATIVE = 20
+"""The cumulative score goes to so many years."""
+NOMINAL = (0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95)
 
 
 def predict_split(
@@ -29,6 +36,7 @@ def predict_split(
     jobs: int | None = None,
     coverage: float = 0.9,
     calibration: Calibration | None = None,
+    journal: Journal | None = None,
     progress: Progress = silent,
 ) -> pd.DataFrame:
     """Estimate every picture of a split from its file, detection included.
@@ -40,6 +48,7 @@ def predict_split(
         jobs: pictures in work at once; by default one for each processor.
         coverage: of the intervals.
         calibration: to use instead of the model's own.
+        journal: of finished pictures, which are not estimated again.
         progress: called with the number of pictures done and their total.
 
     Returns:
@@ -55,17 +64,23 @@ def predict_split(
     estimator = AgeEstimator(model, threads=1, coverage=coverage)
     if calibration is not None:
         estimator.model.calibration = calibration
-    paths = [str(dataset.root / path) for path in rows["path"]]
-    found: list[Face | None] = []
+    known = journal.read() if journal is not None else {}
+    left = rows[~rows["path"].isin(list(known))]
+    paths = [str(dataset.root / path) for path in left["path"]]
     results = map_in_order(estimator.estimate, paths, jobs=jobs or default_jobs())
+    progress(len(known), len(rows))
     try:
-        sizes = zip(rows["width"].astype(int), rows["height"].astype(int), strict=True)
-        for (width, height), (_, faces) in zip(sizes, results, strict=True):
-            face = main_face(faces, width, height)
-            found.append(face)
-            progress(len(found), len(rows))
+        facts = zip(
+            left["path"], left["width"].astype(int), left["height"].astype(int), strict=True
+        )
+        for (path, width, height), (_, faces) in zip(facts, results, strict=True):
+            known[path] = main_face(faces, width, height)
+            if journal is not None:
+                journal.add(path, known[path])
+            progress(len(known), len(rows))
     except ImageError as error:
         raise DataError(f"the dataset changed since it was prepared: {error}") from error
+    found = [known[path] for path in rows["path"]]
     columns = {
         "predicted": [None if face is None else face.age for face in found],
         "low": [None if face is None else face.interval.low for face in found],
@@ -81,8 +96,21 @@ def distributions_of(found: pd.DataFrame) -> tuple[NDArray[np.float64], NDArray[
     return np.stack([face.distribution for face in faces]), faces[0].ages
 
 
-def evaluate(predictions: pd.DataFrame) -> dict[str, Any]:
-    """Measure the estimates of `predict_split`; see `measure` for the form.
+def evaluate(
+    predictions: pd.DataFrame, *, thresholds: Sequence[int] = (), bound: float = BOUND
+) -> dict[str, Any]:
+    """Measure the estimates of `predict_split`.
+
+    Args:
+        predictions: from `predict_split`.
+        thresholds: legal ages whose checks are measured; see `measure_thresholds`.
+        bound: the largest false positive rate of such a check, 0 to 1.
+
+    Returns:
+        ``overall`` and ``groups`` of `measure`; ``coverage`` that the intervals should have;
+        ``crossings`` and ``standardised`` of `agelens.evaluation.groups`; ``quality``;
+        ``cumulative_score``: the share of errors of at most 0, 1, … years; ``thresholds`` by age;
+        ``images``, ``missed`` (paths) and ``miss_rate``; the version of ``agelens``.
 
     Raises:
         DataError: no face was found in any picture.
@@ -90,18 +118,83 @@ def evaluate(predictions: pd.DataFrame) -> dict[str, Any]:
     found = predictions[predictions["predicted"].notna()]
     if found.empty:
         raise DataError("no face was found in any picture: there is nothing to measure")
-    groups = pd.DataFrame(
-        {
-            "age": age_band(found["age"].to_numpy(int)),
-            "gender": found["gender"].array,
-            "ethnicity": found["ethnicity"].array,
-        },
-        index=found.index,
-    )
+    groups = group_columns(found)
     missed = predictions[predictions["predicted"].isna()]
-    report = measure(found["age"].astype(float), found["predicted"], groups)
+    true = found["age"].astype(float)
+    report = measure(true, found["predicted"], groups, low=found["low"], high=found["high"])
+    errors = np.abs(found["predicted"] - true)
+    report |= {
+        "coverage": found["face"].iloc[0].interval.coverage,
+        "crossings": crossings(found),
+        "standardised": standardise_groups(found),
+        "quality": measure_quality(found),
+        "cumulative_score": [float((errors <= years).mean()) for years in range(CUMULATIVE + 1)],
+    }
+    if thresholds:
+        distributions, ages = distributions_of(found)
+        both = groups[["gender", "ethnicity"]]
+        both = pd.concat([both, crossed(both)], axis=1)
+        report["thresholds"] = {
+            str(age): measure_thresholds(
+                true,
+                found["predicted"],
+                both,
+                at_least(distributions, ages, age),
+                age,
+                bound,
+            )
+            for age in thresholds
+        }
     report["images"] = len(predictions)
     report["missed"] = missed["path"].tolist()
     report["miss_rate"] = len(missed) / max(1, len(predictions))
     report["agelens"] = __version__
     return report
+
+
+def measure_quality(found: pd.DataFrame) -> dict[str, Any]:
+    """Error and coverage of faces without any reason to doubt their quality, and with each."""
+    reasons = [face.quality.reasons for face in found["face"]]
+    kinds = {"good": [not own for own in reasons], "any reason": [bool(own) for own in reasons]}
+    for reason in sorted({reason for own in reasons for reason in own}):
+        kinds[reason] = [reason in own for own in reasons]
+    table = {}
+    for kind, which in kinds.items():
+        rows = found[which]
+        if len(rows):
+            table[kind] = measure(
+                rows["age"].astype(float),
+                rows["predicted"],
+                pd.DataFrame(index=rows.index),
+                low=rows["low"],
+                high=rows["high"],
+                metrics=CROSSED,
+            )["overall"]
+    return table
+
+
+def interval_reliability(found: pd.DataFrame, calibration: Calibration) -> list[dict[str, Any]]:
+    """How often intervals of each nominal coverage hold the true age.
+
+    Args:
+        found: rows of `predict_split` with a face.
+        calibration: of the model.
+
+    Returns:
+        ``nominal``, ``observed`` with its 95 % interval, and mean ``width`` in years, for nominal
+        coverages of 50 to 95 %.
+    """
+    distributions, ages = distributions_of(found)
+    true = found["age"].to_numpy(float)
+    table = []
+    for nominal in NOMINAL:
+        low, high = intervals(distributions, ages, calibration, nominal).T
+        inside = int(((low <= true) & (true <= high)).sum())
+        table.append(
+            {
+                "nominal": nominal,
+                "observed": rate(inside, len(true)),
+                "width": float((high - low).mean()),
+            }
+        )
+    return table

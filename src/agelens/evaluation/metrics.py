@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import pairwise
 from typing import Any
@@ -49,7 +49,9 @@ def within(errors: Errors, axis: int = -1, *, years: float) -> NDArray[np.float6
     return np.asarray((np.abs(errors) <= years).mean(axis=axis))
 
 
-METRICS: dict[str, Callable[..., NDArray[np.float64]]] = {
+Metric = Callable[..., Any]
+"""From values, and the axis that is reduced, to a figure."""
+METRICS: dict[str, Metric] = {
     "mae": mae,
     "rmse": rmse,
     "bias": bias,
@@ -60,14 +62,38 @@ METRICS: dict[str, Callable[..., NDArray[np.float64]]] = {
 }
 
 
+INTERVAL_METRICS = ("coverage", "width")
+"""Measured where intervals are given: the share of true ages inside, and the mean width in years
+(high minus low)."""
+
+
 def age_band(ages: ArrayLike) -> list[str]:
     """The band of each age, as in "20-29"."""
     bands = np.searchsorted(AGE_BANDS, np.asarray(ages), side="right") - 1
     return [BAND_NAMES[band] for band in bands]
 
 
+def group_columns(rows: pd.DataFrame) -> pd.DataFrame:
+    """What rows with a true age are grouped by: age band, gender, ethnicity."""
+    return pd.DataFrame(
+        {
+            "age": age_band(rows["age"].to_numpy(int)),
+            "gender": rows["gender"].array,
+            "ethnicity": rows["ethnicity"].array,
+        },
+        index=rows.index,
+    )
+
+
 def measure(
-    true: pd.Series, predicted: pd.Series, groups: pd.DataFrame, *, seed: int = 0
+    true: pd.Series,
+    predicted: pd.Series,
+    groups: pd.DataFrame,
+    *,
+    low: pd.Series | None = None,
+    high: pd.Series | None = None,
+    metrics: Sequence[str] = (*METRICS, *INTERVAL_METRICS),
+    seed: int = 0,
 ) -> dict[str, Any]:
     """All metrics, overall and for each value of each column of `groups`.
 
@@ -75,56 +101,62 @@ def measure(
         true: ages in years.
         predicted: estimates in years, in the same order.
         groups: a column for each grouping, in the same order; missing values form no group.
+        low: lowest age of each interval, included; without it intervals are not measured.
+        high: highest age of each interval, included.
+        metrics: names of those wanted.
         seed: of the bootstrap.
 
     Returns:
         ``{"overall": {metric: {"value", "low", "high"}, "count"}, "groups": {column: {value: …}}}``
         with 95 % percentile bootstrap intervals.
     """
+    samples = pd.DataFrame({"true": true, "error": (predicted - true).astype(float)})
+    wanted = {name: METRICS[name] for name in metrics if name in METRICS}
+    if low is not None and high is not None:
+        samples["coverage"] = ((low <= true) & (true <= high)).astype(float)
+        samples["width"] = (high - low).astype(float)
+        wanted |= {name: np.mean for name in metrics if name in INTERVAL_METRICS}
     everyone = pd.Series("all", index=true.index)
-    result: dict[str, Any] = {"overall": _frame(true, predicted, everyone, seed)["all"]}
+    result: dict[str, Any] = {"overall": _frame(samples, everyone, wanted, seed)["all"]}
     result["groups"] = {}
     for column in groups:
         known = groups[column].notna()
         if known.any():
-            result["groups"][column] = _frame(
-                true[known], predicted[known], groups[column][known], seed
-            )
+            result["groups"][column] = _frame(samples[known], groups[column][known], wanted, seed)
     return result
 
 
 def _frame(
-    true: pd.Series, predicted: pd.Series, group: pd.Series, seed: int
+    samples: pd.DataFrame, group: pd.Series, metrics: dict[str, Metric], seed: int
 ) -> dict[str, dict[str, Any]]:
     """The metrics of each group (MetricFrame), with their intervals (SciPy's bootstrap)."""
+    of = {name: name if name in INTERVAL_METRICS else "error" for name in metrics}
     frame = MetricFrame(
         metrics={
-            name: lambda truth, estimate, metric=metric: metric(np.subtract(estimate, truth))
-            for name, metric in METRICS.items()
+            name: lambda _true, _error, values, metric=metric: metric(values)
+            for name, metric in metrics.items()
         },
-        y_true=true.to_numpy(),
-        y_pred=predicted.to_numpy(),
-        sensitive_features=group.to_numpy(str),
+        y_true=samples["true"].to_numpy(),
+        y_pred=samples["error"].to_numpy(),
+        sensitive_features=pd.Series(group.to_numpy(str), name="group"),
+        sample_params={name: {"values": samples[of[name]].to_numpy()} for name in metrics},
     )
-    errors = (predicted - true).to_numpy()
     table: dict[str, dict[str, Any]] = {}
     for value, row in frame.by_group.iterrows():
-        own = errors[(group == value).to_numpy()]
+        own = samples[(group == value).to_numpy()]
         table[str(value)] = {"count": len(own)}
-        for name, metric in METRICS.items():
-            low, high = _interval(own, metric, seed)
+        for name, metric in metrics.items():
+            low, high = interval(own[of[name]].to_numpy(), metric, seed)
             table[str(value)][name] = {"value": float(row[name]), "low": low, "high": high}
     return table
 
 
-def _interval(
-    errors: Errors, metric: Callable[..., NDArray[np.float64]], seed: int
-) -> tuple[float, float]:
+def interval(values: NDArray[np.float64], metric: Metric, seed: int = 0) -> tuple[float, float]:
     """95 % percentile bootstrap interval; a single picture has none, and gives its own value."""
-    if len(errors) < 2:
-        return float(metric(errors)), float(metric(errors))
+    if len(values) < 2:
+        return float(metric(values)), float(metric(values))
     result = bootstrap(
-        (errors,),
+        (values,),
         metric,
         n_resamples=RESAMPLES,
         batch=100,

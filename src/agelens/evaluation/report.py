@@ -15,14 +15,17 @@ from agelens.files import atomic_path
 COLUMNS = {
     "mae": "MAE", "bias": "bias", "rmse": "RMSE", "median_error": "median",
     "within_3": "≤ 3 y", "within_5": "≤ 5 y", "within_10": "≤ 10 y",
+    "coverage": "coverage", "width": "width",
 }  # fmt: skip
+RATES = ("false_positive_rate", "false_positive_rate_near", "false_negative_rate")
 
 
 def print_report(report: dict[str, Any], console: Console | None = None) -> None:
     """Print the figures of `agelens.evaluation.evaluate.evaluate`, errors in years."""
     console = console or Console()
     title = f"{report['model']} on {report['split']}: {report['images']:,} pictures"
-    table = Table("", "n", *COLUMNS.values(), title=title)
+    columns = [metric for metric in COLUMNS if metric in report["overall"]]
+    table = Table("", "n", *(COLUMNS[metric] for metric in columns), title=title)
     _add(table, "all", report["overall"], interval=True)
     for column, values in report["groups"].items():
         table.add_section()
@@ -34,6 +37,58 @@ def print_report(report: dict[str, Any], console: Console | None = None) -> None
     for path in report["missed"]:
         console.print(f"  {path}", highlight=False)
     console.print(f"Brackets: 95 % bootstrap interval. *: under {SMALL_GROUP} pictures.")
+    for topic, values in report.get("standardised", {}).items():
+        console.print(_widest(topic, values))
+    for age, figures in report.get("thresholds", {}).items():
+        console.print(_checks(age, figures))
+        error = figures["reliability"]["expected_calibration_error"]
+        console.print(f"Expected calibration error of P(age ≥ {age}): {error:.3f}.")
+        console.print(least_challenge(figures["least_challenge"], f"all under {age}"))
+        first, last = figures["near"]
+        console.print(least_challenge(figures["least_challenge_near"], f"those {first} to {last}"))
+
+
+def least_challenge(found: dict[str, Any], whose: str) -> str:
+    """A sentence on the challenge age that keeps false positives in bounds."""
+    observed, assured = (found[key] or "no age" for key in ("observed", "assured"))
+    return (
+        f"Challenge age for at most {found['bound']:.1%} false positives of {whose}: {observed} "
+        f"as observed, {assured} by the upper end of the interval."
+    )
+
+
+def share(figure: dict[str, Any] | None) -> str:
+    """A rate with its interval, or a dash."""
+    if figure is None:
+        return "–"
+    return f"{figure['value']:.1%} [{figure['low']:.1%}, {figure['high']:.1%}]"
+
+
+def years(figure: dict[str, Any], form: str = "{:.2f}") -> str:
+    """A figure in years with its interval."""
+    return f"{form} [{form}, {form}]".format(figure["value"], figure["low"], figure["high"])
+
+
+def _widest(topic: str, values: dict[str, Any]) -> str:
+    """A sentence on the widest gap between groups of equal ages."""
+    pair = values["widest"]
+    small = [name for name, group in values["groups"].items() if group["small"]]
+    warning = f" Under {SMALL_GROUP} pictures: {'; '.join(small)}." if small else ""
+    return (
+        f"Age-standardised MAE by {topic}: {pair['high']} {years(pair['difference'])} above "
+        f"{pair['low']}, over {values['share']:.0%} of the ages.{warning}"
+    ).replace("[", r"\[")
+
+
+def _checks(age: str, figures: dict[str, Any]) -> Table:
+    """Error rates of a check by challenge age."""
+    first, last = figures["near"]
+    title = f"Checks for {age}: passed under age, stopped of age"
+    table = Table("challenge", f"under {age}", f"{first} to {last}", "of age", title=title)
+    for challenge, row in figures["challenges"].items():
+        rates = (row["overall"][name] for name in RATES)
+        table.add_row(challenge, *(share(rate).replace("[", r"\[") for rate in rates))
+    return table
 
 
 def write_json(report: dict[str, Any], path: Path) -> None:
@@ -45,8 +100,10 @@ def write_json(report: dict[str, Any], path: Path) -> None:
 def _add(table: Table, name: str, figures: dict[str, Any], *, interval: bool) -> None:
     cells = []
     for metric in COLUMNS:
+        if metric not in figures:
+            continue
         figure = figures[metric]
-        form = "{:.1%}" if metric.startswith("within") else "{:.2f}"
+        form = "{:.1%}" if metric.startswith(("within", "coverage")) else "{:.2f}"
         cell = form.format(figure["value"])
         if interval:
             cell += f"\n[{form.format(figure['low'])}, {form.format(figure['high'])}]"

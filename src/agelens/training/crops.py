@@ -94,9 +94,40 @@ def augmentation(augment: Augment, size: int) -> v2.Compose:
         v2.CenterCrop(size),
         v2.ColorJitter(augment.brightness, augment.contrast, augment.saturation),
         v2.RandomGrayscale(augment.grey),
+        *_bad_conditions(augment, size),
         v2.RandomErasing(augment.erase, scale=(0.02, 0.2), value=127),
     ]
     return v2.Compose(steps)
+
+
+def _bad_conditions(augment: Augment, size: int) -> list[v2.Transform]:
+    """What spoils pictures, in the order in which it does: framing, light, lens, sensor, storage.
+
+    Of the families that `agelens.evaluation.corruptions` tests, but neither its code nor its
+    amounts. A step of probability 0 is left out, and draws nothing from the generator.
+    """
+    steps = {
+        "zoom_out": [v2.RandomZoomOut(fill=127, side_range=(1, 1.5), p=1), v2.Resize(size)],
+        "occlude": [v2.RandomErasing(p=1, scale=(0.15, 0.4), value=0)],
+        "light": [
+            v2.RandomChoice(
+                [
+                    v2.ColorJitter(brightness=(0.15, 0.7)),
+                    v2.ColorJitter(brightness=(1.3, 2.0)),
+                    v2.ColorJitter(contrast=(0.1, 0.6)),
+                ]
+            )
+        ],
+        "low_resolution": [v2.RandomResize(max(1, size // 6), size // 2), v2.Resize(size)],
+        "blur": [v2.GaussianBlur(kernel_size=13, sigma=(0.5, size / 40))],
+        "noise": [v2.RandomChoice([v2.GaussianNoise(sigma=s) for s in (0.03, 0.07, 0.15, 0.25)])],
+        "jpeg": [v2.JPEG((8, 60))],
+    }
+    return [
+        v2.RandomApply(transforms, probability)
+        for name, transforms in steps.items()
+        if (probability := getattr(augment, name)) > 0
+    ]
 
 
 def draw_seed(*numbers: int) -> int:

@@ -79,7 +79,8 @@ class Augment(_Section):
     """Training augmentation; see `agelens.training.crops.augmentation`.
 
     `mixup` is the alpha of the Beta distribution that pairs of pictures are mixed by (Zhang et al.,
-    ICLR 2018); 0 mixes none.
+    ICLR 2018); 0 mixes none. The keys after it are the
+    probabilities of bad imaging conditions.
     """
 
     flip: Share = 0.5
@@ -92,6 +93,13 @@ class Augment(_Section):
     grey: Share = 0.1
     erase: Share = 0.2
     mixup: Weight = 0.0
+    zoom_out: Share = 0.0
+    light: Share = 0.0
+    low_resolution: Share = 0.0
+    blur: Share = 0.0
+    noise: Share = 0.0
+    jpeg: Share = 0.0
+    occlude: Share = 0.0
 
 
 class Stage(_Section):

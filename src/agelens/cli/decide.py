@@ -1,0 +1,46 @@
+"""`agelens decide`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from agelens.cli.common import Jobs, Model, app
+from agelens.decide import AgeCheck
+from agelens.predict import OutputFormat
+
+
+@app.command()
+def decide(
+    paths: Annotated[
+        list[str], typer.Argument(help="Files, folders, globs, or - for a picture on stdin.")
+    ],
+    age: Annotated[int, typer.Option(min=1, max=100, help="The legal age.")] = 18,
+    challenge: Annotated[
+        int, typer.Option(min=1, max=116, help="Who is estimated below it is challenged.")
+    ] = 25,
+    output: Annotated[
+        OutputFormat, typer.Option("--format", "-f", help="How the decisions are printed.")
+    ] = OutputFormat.TABLE,
+    largest: Annotated[
+        bool, typer.Option("--largest", help="Only each picture's largest face.")
+    ] = False,
+    model: Model = "default",
+    jobs: Jobs = None,
+) -> None:
+    """Say of every face whether it passes an age check or is to be asked for a document.
+
+    A pass is no proof of age. Read docs/thresholds.md before you use it.
+
+    Exit code: 0 when every picture was read, whatever was decided; 1 when some were not, 2 for
+    wrong usage.
+    """
+    from agelens.predict import predict
+
+    try:
+        check = AgeCheck(age, challenge)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--challenge") from error
+    failed = predict(paths, output=output, largest=largest, model=model, jobs=jobs, check=check)
+    raise typer.Exit(1 if failed else 0)
