@@ -68,3 +68,27 @@ def test_the_table_names_what_was_missed() -> None:
     assert "gender male*" in text
     assert "No face found in 1 pictures (20.00%)" in text
     assert "x.jpg" in text
+
+
+def test_comparison_and_corruptions_are_printed() -> None:
+    report = measure(TRUE, PREDICTED, pd.DataFrame({"gender": ["male"] * 4}))
+    report |= {"model": "m", "split": "test", "images": 4, "missed": [], "miss_rate": 0.0}
+    difference = {"value": -0.25, "low": -0.5, "high": 0.1}
+    mae = {"first": 5.25, "second": 5.0, "difference": difference}
+    report["compared"] = {"with": "other", "count": 4, "overall": {"mae": mae}}
+    figures = {"ratio": 1.5, "miss_rate": 0.25}
+    report["corruptions"] = {
+        "pictures": 4,
+        "clean": {"mae": 5.25},
+        "kinds": {"low_light": {"severities": {"3": figures, "4": figures | {"ratio": None}}}},
+        "means": {"1-3": {"ratio": 1.5, "miss_rate": 0.25}, "1-5": None},
+    }
+    console = Console(record=True, width=140)
+    print_report(report, console)
+    text = console.export_text()
+    assert "-0.250 [-0.500, +0.100]" in text
+    assert "low light" in text
+    assert "1.50  25.0%" in text
+    assert "–  25.0%" in text
+    assert "Severities 1-3: ratio 1.50, missed 25.0%." in text
+    assert "Severities 1-5" not in text

@@ -46,6 +46,41 @@ def print_report(report: dict[str, Any], console: Console | None = None) -> None
         console.print(least_challenge(figures["least_challenge"], f"all under {age}"))
         first, last = figures["near"]
         console.print(least_challenge(figures["least_challenge_near"], f"those {first} to {last}"))
+    if "compared" in report:
+        print_comparison(report["model"], report["compared"], console)
+    if "corruptions" in report:
+        print_corruptions(report["corruptions"], console)
+
+
+def print_comparison(model: str, compared: dict[str, Any], console: Console) -> None:
+    """Print the figures of `agelens.evaluation.compare.compare`."""
+    other = compared["with"]
+    table = Table("", model, other, "difference", title=f"{compared['count']:,} pictures of both")
+    for metric, figures in compared["overall"].items():
+        sides = (f"{figures[side]:.3f}" for side in ("first", "second"))
+        difference = years(figures["difference"], "{:+.3f}").replace("[", r"\[")
+        table.add_row(COLUMNS[metric], *sides, difference)
+    console.print(table)
+
+
+def print_corruptions(report: dict[str, Any], console: Console) -> None:
+    """Print the figures of `agelens.evaluation.robustness.evaluate_corruptions`."""
+    levels = sorted({level for kind in report["kinds"].values() for level in kind["severities"]})
+    title = f"MAE over clean MAE ({report['clean']['mae']:.2f}); share of faces missed"
+    table = Table("", *levels, title=f"{title}; {report['pictures']:,} pictures")
+    for name, kind in report["kinds"].items():
+        cells = []
+        for level in levels:
+            figures = kind["severities"][level]
+            ratio = "–" if figures["ratio"] is None else f"{figures['ratio']:.2f}"
+            cells.append(f"{ratio}  {figures['miss_rate']:.1%}")
+        table.add_row(name.replace("_", " "), *cells)
+    console.print(table)
+    for span, means in report["means"].items():
+        if means is not None and means["ratio"] is not None:
+            console.print(
+                f"Severities {span}: ratio {means['ratio']:.2f}, missed {means['miss_rate']:.1%}."
+            )
 
 
 def least_challenge(found: dict[str, Any], whose: str) -> str:

@@ -79,8 +79,7 @@ class Augment(_Section):
     """Training augmentation; see `agelens.training.crops.augmentation`.
 
     `mixup` is the alpha of the Beta distribution that pairs of pictures are mixed by (Zhang et al.,
-    ICLR 2018); 0 mixes none. The keys after it are the
-    probabilities of bad imaging conditions.
+    ICLR 2018); 0 mixes none. The keys after it are the probabilities of bad imaging conditions.
     """
 
     flip: Share = 0.5
