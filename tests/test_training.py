@@ -40,7 +40,7 @@ from agelens.training.export import export
 from agelens.training.fit import fit
 from agelens.training.losses import expected_age
 from agelens.training.module import AgeModule, load_checkpoint
-from agelens.training.network import AgeNet, ServedNet, make_network
+from agelens.training.network import HALF_RESNET50, AgeNet, ServedNet, make_network
 from agelens.training.recipe import Augment, Model, Recipe, load_recipe
 from agelens.training.teacher import Teacher
 
@@ -49,7 +49,7 @@ TINY = Recipe.model_validate(
         "name": "tiny",
         "workers": 0,
         "model": {"backbone": "test_efficientnet", "pretrained": False, "size": 32},
-        "optimiser": {"batch_size": 8, "warmup_steps": 3},
+        "optimiser": {"batch_size": 8, "warmup_steps": 3, "precision": "float32"},
         "stages": [{"epochs": 1, "size": 24}, {"epochs": 2, "size": 32}],
     }
 )
@@ -208,6 +208,7 @@ VARIANTS = {
     "frozen": {"model": {"start": "run", "frozen_epochs": 3}},
     "swa": {"optimiser": {"average": "swa", "swa_epochs": 2}},
     "no average": {"optimiser": {"average": "none"}},
+    "bfloat16": {"optimiser": {"precision": "bfloat16"}},
     "sampling": {"imbalance": {"sampling": "sqrt", "weights": "sqrt_lds", "from_epoch": 1}},
     "mixup": {"augment": {"mixup": 0.4}},
     "corn": {"loss": {"name": "corn"}},
@@ -253,6 +254,24 @@ def test_a_start_is_nearer_to_its_run_than_another_seed(
     assert not torch.equal(stem(variants["start"]), before)
     gap = (stem(variants["start"]) - before).norm()
     assert gap < (stem(variants["mixup"]) - before).norm()
+
+
+def test_a_whole_resnet50_begins_as_the_widened_packaged_one(
+    dataset: Dataset, tmp_path: Path
+) -> None:
+    values = TINY.model_dump() | {
+        "name": "wide",
+        "model": {"backbone": "torchvision/resnet50", "start": HALF_RESNET50, "size": 32},
+        "optimiser": {"batch_size": 8, "average": "none", "warmup_steps": 1_000_000},
+        "stages": [{"epochs": 1, "size": 32}],
+    }
+    made = load_checkpoint(fit(Recipe.model_validate(values), dataset, tmp_path, progress=False))
+    packaged = make_network(Model(backbone=HALF_RESNET50))
+
+    def first(net: AgeNet) -> torch.Tensor:
+        return net.backbone.get_submodule("layer1")[0].conv1.weight
+
+    assert torch.allclose(first(made.net), first(packaged).repeat(2, 1, 1, 1), atol=1e-4)
 
 
 def test_a_corn_model_serves_a_distribution(
@@ -349,6 +368,7 @@ dropout = 0.0
 [optimiser]
 batch_size = 8
 warmup_steps = 3
+precision = "float32"
 [[stages]]
 epochs = 2
 size = 32

@@ -9,7 +9,17 @@ from typing import Annotated
 import typer
 
 from agelens import __version__
-from agelens.cli import calibrate, data, decide, evaluation, explain, predict, training, video
+from agelens.cli import (
+    calibrate,
+    data,
+    decide,
+    evaluation,
+    explain,
+    predict,
+    serve,
+    training,
+    video,
+)
 from agelens.cli.common import app
 from agelens.errors import AgelensError, MissingExtraError
 
@@ -22,6 +32,7 @@ __all__ = [
     "explain",
     "main",
     "predict",
+    "serve",
     "training",
     "video",
 ]

@@ -27,9 +27,9 @@ from agelens.files import atomic_path
 from agelens.training.crops import MARGIN, CropDataset, EpochSampler, aligned_crops, augmentation
 from agelens.training.imbalance import sqrt_lds_weights, sqrt_sampling
 from agelens.training.module import AgeModule, load_checkpoint
-from agelens.training.network import CLASSES, HALF_RESNET50, resized
+from agelens.training.network import CLASSES, HALF_RESNET50, AgeNet, make_network, resized
 from agelens.training.quantise import calibration_crops
-from agelens.training.recipe import Recipe
+from agelens.training.recipe import Model, Recipe
 from agelens.training.start import fitted, restore_batch_norm
 from agelens.training.teacher import Teacher
 
@@ -47,10 +47,10 @@ def fit(
     """Train, or go on with a run that was cut off.
 
     Writes ``last.ckpt`` after every epoch, ``best.ckpt`` when validation's mean absolute error
-    falls, and TensorBoard and CSV logs. Both checkpoints hold the averaged weights. On a GPU the
-    network computes in bfloat16 where it can. Several devices or nodes share each batch of the
-    recipe, so that their number changes the result by rounding only (and by batch normalisation,
-    whose statistics are each device's own).
+    falls, and TensorBoard and CSV logs. Both checkpoints hold the averaged weights. Where the
+    processor or the GPU is fast in bfloat16, the network computes in it where it can. Several
+    devices or nodes share each batch of the recipe, so that their number changes the result by
+    rounding only (and by batch normalisation, whose statistics are each device's own).
 
     Args:
         recipe: what to train.
@@ -140,13 +140,21 @@ def _module(
         age_weights=weights,
         pretrained=start is None,
     )
+    images = torch.from_numpy(calibration_crops(crops, MARGIN)).permute(0, 3, 1, 2)
+    images = resized(images, recipe.size_at(0))
     if start is not None:
-        begun = neighbour(start).net.state_dict()
-        module.net.load_state_dict(fitted(begun, module.net.state_dict(), recipe.seed))
+        net = _packaged(images) if start == HALF_RESNET50 else neighbour(start).net
+        begun = fitted(net.state_dict(), module.net.state_dict(), recipe.seed)
+        module.net.load_state_dict(begun)
     elif recipe.model.backbone == HALF_RESNET50 and recipe.model.pretrained:
-        images = torch.from_numpy(calibration_crops(crops, MARGIN)).permute(0, 3, 1, 2)
-        restore_batch_norm(module.net, resized(images, recipe.size_at(0)))
+        restore_batch_norm(module.net, images)
     return module
+
+
+def _packaged(images: Tensor) -> AgeNet:
+    net = make_network(Model(backbone=HALF_RESNET50))
+    restore_batch_norm(net, images)
+    return net
 
 
 def _trainer(
@@ -182,7 +190,7 @@ def _trainer(
         devices=devices,
         num_nodes=nodes,
         strategy=frozen if several else "auto",
-        precision="bf16-mixed" if accelerator != "cpu" and torch.cuda.is_available() else None,
+        precision="bf16-mixed" if _bfloat16(recipe, accelerator) else None,
         callbacks=callbacks,
         logger=loggers,
         gradient_clip_val=optimiser.clip_norm,
@@ -192,6 +200,16 @@ def _trainer(
         use_distributed_sampler=False,
         enable_model_summary=False,
     )
+
+
+def _bfloat16(recipe: Recipe, accelerator: str) -> bool:
+    """Whether to compute in bfloat16; "auto" does where the hardware multiplies it faster."""
+    if recipe.optimiser.precision != "auto":
+        return recipe.optimiser.precision == "bfloat16"
+    if accelerator != "cpu" and torch.cuda.is_available():
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    # Three times as fast as floats on Zen 5; elsewhere PyTorch emulates it, slowly.
+    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
 
 
 class _LastEpochs(WeightAveraging):

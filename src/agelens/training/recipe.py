@@ -23,8 +23,9 @@ class Model(_Section):
     """The network. `backbone` is a name of timm's, `torchvision/NAME` or `agelens/resnet50-half`.
 
     `start` is the name of another run in the same folder, whose best weights this one begins with
-    instead of ImageNet's; a run of half the width is widened (see `agelens.training.start`). In the
-    first `frozen_epochs` only the head learns.
+    instead of ImageNet's, or `agelens/resnet50-half` for that network's packaged weights; a network
+    of half the width is widened (see `agelens.training.start`). In the first `frozen_epochs` only
+    the head learns.
     """
 
     backbone: str = "tf_efficientnet_lite2"
@@ -112,7 +113,8 @@ class Optimiser(_Section):
     """AdamW with a cosine schedule after a linear warm-up, and an average of the weights.
 
     `average` is exponential ("ema", after the warm-up), the plain mean of the last `swa_epochs`
-    epochs ("swa"; Izmailov et al., UAI 2018), or "none".
+    epochs ("swa"; Izmailov et al., UAI 2018), or "none". `precision` "auto" is bfloat16 where the
+    hardware is faster in it.
     """
 
     learning_rate: Annotated[float, Field(gt=0)] = 1e-3
@@ -120,6 +122,7 @@ class Optimiser(_Section):
     batch_size: Positive = 48
     warmup_steps: Annotated[int, Field(ge=0)] = 150
     clip_norm: Annotated[float, Field(gt=0)] = 5.0
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
     average: Literal["ema", "swa", "none"] = "ema"
     ema_decay: Annotated[float, Field(gt=0, lt=1)] = 0.998
     swa_epochs: Positive = 3

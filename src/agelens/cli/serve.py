@@ -1,0 +1,99 @@
+"""`agelens serve`: the HTTP service."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from agelens.cli.common import app
+from agelens.errors import MissingExtraError
+
+
+@app.command()
+def serve(
+    host: Annotated[str | None, typer.Option(help="Listen here. [default: 127.0.0.1]")] = None,
+    port: Annotated[int | None, typer.Option(help="Listen here. [default: 8000]")] = None,
+    workers: Annotated[
+        int | None, typer.Option(help="Service processes that share the port. [default: 1]")
+    ] = None,
+    jobs: Annotated[
+        int | None,
+        typer.Option(help="Reader processes of a worker. [default: one a processor in all]"),
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option(help="A shipped model's name or a model file.")
+    ] = None,
+    min_score: Annotated[
+        float | None, typer.Option(help="Leave out faces that are less sure. [default: 0.5]")
+    ] = None,
+    coverage: Annotated[
+        float | None, typer.Option(help="How many true ages the intervals hold. [default: 0.9]")
+    ] = None,
+    queue: Annotated[
+        int | None, typer.Option(help="Pictures in work or waiting. [default: 128]")
+    ] = None,
+    deadline: Annotated[
+        float | None, typer.Option(help="Seconds to an answer. [default: 10]")
+    ] = None,
+    max_body: Annotated[
+        int | None, typer.Option(help="Bytes of a request. [default: 20000000]")
+    ] = None,
+    max_pixels: Annotated[
+        int | None, typer.Option(help="Pixels of a picture. [default: 50000000]")
+    ] = None,
+    rate: Annotated[
+        float | None, typer.Option(help="Requests a second of one client. [default: no limit]")
+    ] = None,
+    api_keys_file: Annotated[
+        Path | None, typer.Option(help="A file with a key a line, one of which is needed.")
+    ] = None,
+    allow_urls: Annotated[
+        bool | None,
+        typer.Option("--allow-urls", help="Fetch pictures from public web addresses."),
+    ] = None,
+    cors_origin: Annotated[
+        list[str] | None, typer.Option(help="Let pages of this origin call; repeatable.")
+    ] = None,
+    trusted_proxy: Annotated[
+        list[str] | None, typer.Option(help="Believe its X-Forwarded-For; repeatable.")
+    ] = None,
+    access_log: Annotated[
+        bool | None, typer.Option("--access-log", help="Log client, path and status.")
+    ] = None,
+) -> None:
+    """Answer HTTP requests with the ages in their pictures, until Ctrl-C or SIGTERM.
+
+    Everything can also be set by a variable, such as AGELENS_MAX_BODY; docs/service.md names all.
+    """
+    try:
+        from agelens.web.server import serve as run
+        from agelens.web.settings import load_settings
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.startswith("agelens"):
+            raise
+        raise MissingExtraError(
+            f"this command needs {error.name}: pip install 'agelens[web]'"
+        ) from error
+    run(
+        load_settings(
+            host=host,
+            port=port,
+            workers=workers,
+            jobs=jobs,
+            model=model,
+            min_score=min_score,
+            coverage=coverage,
+            queue=queue,
+            deadline=deadline,
+            max_body=max_body,
+            max_pixels=max_pixels,
+            rate=rate,
+            api_keys_file=api_keys_file,
+            allow_urls=allow_urls,
+            cors_origins=cors_origin,
+            trusted_proxies=trusted_proxy,
+            access_log=access_log,
+        )
+    )

@@ -1,0 +1,1 @@
+"""The HTTP service: `agelens serve`. Needs the packages of ``agelens[web]``."""
