@@ -11,6 +11,7 @@ import typer
 from agelens import __version__
 from agelens.cli import (
     calibrate,
+    card,
     data,
     decide,
     evaluation,
@@ -26,6 +27,7 @@ from agelens.errors import AgelensError, MissingExtraError
 __all__ = [
     "app",
     "calibrate",
+    "card",
     "data",
     "decide",
     "evaluation",

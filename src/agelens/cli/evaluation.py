@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -19,14 +21,29 @@ def evaluate(
     data: Folder,
     split: Annotated[str, typer.Option(help="train, validation, calibration or test.")] = "test",
     json_file: Annotated[
-        Path | None, typer.Option("--json", metavar="FILE", help="Write every figure here.")
+        Path | None,
+        typer.Option("--json", metavar="FILE", dir_okay=False, help="Write every figure here."),
+    ] = None,
+    report_dir: Annotated[
+        Path | None,
+        typer.Option(
+            "--report",
+            metavar="DIR",
+            file_okay=False,
+            help="Write a page with figures here; what was estimated stays, too.",
+        ),
     ] = None,
     predictions: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write each picture's estimate (CSV).")
+        Path | None,
+        typer.Option(metavar="FILE", dir_okay=False, help="Write each picture's estimate (CSV)."),
     ] = None,
     coverage: Coverage = 0.9,
     thresholds: Annotated[
-        str, typer.Option(metavar="AGES", help="Legal ages whose checks are measured: 18,21.")
+        str,
+        typer.Option(
+            metavar="AGES",
+            help="Legal ages whose checks are measured: 18,21. [default with --report: 18]",
+        ),
     ] = "",
     bound: Annotated[
         float, typer.Option(min=0, max=1, help="Largest false positive rate of such a check.")
@@ -48,24 +65,49 @@ def evaluate(
     from agelens.evaluation.compare import compare as compare_models
     from agelens.evaluation.evaluate import evaluate as measure
     from agelens.evaluation.evaluate import predict_split
+    from agelens.evaluation.html import report_folder, write_page
+    from agelens.evaluation.journal import Journal, model_digest
     from agelens.evaluation.report import print_report, write_json
     from agelens.evaluation.robustness import evaluate_corruptions
     from agelens.evaluation.thresholds import parse_ages
+    from agelens.model import AgeModel
 
+    if not thresholds and report_dir is not None:
+        thresholds = "18"
     try:
         ages = parse_ages(thresholds) if thresholds else ()
     except ValueError as error:
         raise typer.BadParameter("write ages as 18,21,25", param_hint="--thresholds") from error
     dataset = Dataset.load(data)
+    opened = AgeModel(model)
+    if compare is not None:
+        AgeModel(compare)  # what is wrong with it is said now, not after the first has run
+    if report_dir is not None:
+        report_folder(report_dir)
 
     def predict(name: str) -> pd.DataFrame:
+        journal = None
+        if report_dir is not None:
+            journal = Journal(report_dir, name, dataset, split, coverage)
         with progress_bar(f"Estimating with {name}") as bar:
             return predict_split(
-                name, dataset, split, jobs=jobs, coverage=coverage, progress=updater(bar)
+                name,
+                dataset,
+                split,
+                jobs=jobs,
+                coverage=coverage,
+                journal=journal,
+                progress=updater(bar),
             )
 
     table = predict(model)
-    report = {"model": model, "split": split} | measure(table, thresholds=ages, bound=bound)
+    report = {
+        "model": model,
+        "model_sha256": model_digest(model),
+        "dataset": dataset.digest,
+        "split": split,
+        "command": shlex.join(["agelens", *sys.argv[1:]]),
+    } | measure(table, calibration=opened.calibration, thresholds=ages, bound=bound)
     if compare is not None:
         report["compared"] = {"with": compare} | compare_models(table, predict(compare))
     if corruptions is not None:
@@ -84,3 +126,5 @@ def evaluate(
         table[["path", "age", "gender", "ethnicity", "predicted"]].to_csv(predictions, index=False)
     if json_file is not None:
         write_json(report, json_file)
+    if report_dir is not None:
+        typer.echo(str(write_page(report, table, dataset, report_dir)))

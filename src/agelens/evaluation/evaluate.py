@@ -19,7 +19,7 @@ from agelens.errors import DataError, ImageError
 from agelens.estimator import AgeEstimator
 from agelens.evaluation.groups import CROSSED, crossed, crossings, standardise_groups
 from agelens.evaluation.journal import Journal
-from agelens.evaluation.metrics import group_columns, measure
+from agelens.evaluation.metrics import SMALL_GROUP, age_band, group_columns, measure
 from agelens.evaluation.thresholds import BOUND, at_least, measure_thresholds, rate
 from agelens.progress import Progress, silent
 
@@ -97,20 +97,26 @@ def distributions_of(found: pd.DataFrame) -> tuple[NDArray[np.float64], NDArray[
 
 
 def evaluate(
-    predictions: pd.DataFrame, *, thresholds: Sequence[int] = (), bound: float = BOUND
+    predictions: pd.DataFrame,
+    *,
+    calibration: Calibration | None = None,
+    thresholds: Sequence[int] = (),
+    bound: float = BOUND,
 ) -> dict[str, Any]:
     """Measure the estimates of `predict_split`.
 
     Args:
         predictions: from `predict_split`.
+        calibration: of the model, for intervals of other nominal coverages.
         thresholds: legal ages whose checks are measured; see `measure_thresholds`.
         bound: the largest false positive rate of such a check, 0 to 1.
 
     Returns:
         ``overall`` and ``groups`` of `measure`; ``coverage`` that the intervals should have;
         ``crossings`` and ``standardised`` of `agelens.evaluation.groups`; ``quality``;
-        ``cumulative_score``: the share of errors of at most 0, 1, … years; ``thresholds`` by age;
-        ``images``, ``missed`` (paths) and ``miss_rate``; the version of ``agelens``.
+        ``cumulative_score``: the share of errors of at most 0, 1, … years; ``intervals`` with a
+        `calibration` (see `measure_intervals`); ``thresholds`` by age; ``images``, ``missed``
+        (paths) and ``miss_rate``; the version of ``agelens``.
 
     Raises:
         DataError: no face was found in any picture.
@@ -130,6 +136,8 @@ def evaluate(
         "quality": measure_quality(found),
         "cumulative_score": [float((errors <= years).mean()) for years in range(CUMULATIVE + 1)],
     }
+    if calibration is not None:
+        report["intervals"] = measure_intervals(found, calibration)
     if thresholds:
         distributions, ages = distributions_of(found)
         both = groups[["gender", "ethnicity"]]
@@ -171,6 +179,24 @@ def measure_quality(found: pd.DataFrame) -> dict[str, Any]:
                 metrics=CROSSED,
             )["overall"]
     return table
+
+
+def measure_intervals(found: pd.DataFrame, calibration: Calibration) -> dict[str, Any]:
+    """`interval_reliability` of all faces, and by the age band of the estimate.
+
+    Returns:
+        ``{"levels": …, "estimated": {band: {"count", "small", "levels": …}}}``.
+    """
+    bands = pd.Series(age_band(found["predicted"].to_numpy(float)), index=found.index)
+    estimated = {
+        str(band): {
+            "count": len(rows),
+            "small": len(rows) < SMALL_GROUP,
+            "levels": interval_reliability(rows, calibration),
+        }
+        for band, rows in found.groupby(bands)
+    }
+    return {"levels": interval_reliability(found, calibration), "estimated": estimated}
 
 
 def interval_reliability(found: pd.DataFrame, calibration: Calibration) -> list[dict[str, Any]]:

@@ -38,7 +38,7 @@ def print_report(report: dict[str, Any], console: Console | None = None) -> None
         console.print(f"  {path}", highlight=False)
     console.print(f"Brackets: 95 % bootstrap interval. *: under {SMALL_GROUP} pictures.")
     for topic, values in report.get("standardised", {}).items():
-        console.print(_widest(topic, values))
+        console.print(widest(topic, values).replace("[", r"\["))
     for age, figures in report.get("thresholds", {}).items():
         console.print(_checks(age, figures))
         error = figures["reliability"]["expected_calibration_error"]
@@ -104,7 +104,7 @@ def years(figure: dict[str, Any], form: str = "{:.2f}") -> str:
     return f"{form} [{form}, {form}]".format(figure["value"], figure["low"], figure["high"])
 
 
-def _widest(topic: str, values: dict[str, Any]) -> str:
+def widest(topic: str, values: dict[str, Any]) -> str:
     """A sentence on the widest gap between groups of equal ages."""
     pair = values["widest"]
     small = [name for name, group in values["groups"].items() if group["small"]]
@@ -112,7 +112,7 @@ def _widest(topic: str, values: dict[str, Any]) -> str:
     return (
         f"Age-standardised MAE by {topic}: {pair['high']} {years(pair['difference'])} above "
         f"{pair['low']}, over {values['share']:.0%} of the ages.{warning}"
-    ).replace("[", r"\[")
+    )
 
 
 def _checks(age: str, figures: dict[str, Any]) -> Table:

@@ -46,12 +46,16 @@ class Figure:
         name: of its files, without an ending.
         title: what it shows, as a finding.
         svg, png: its two forms.
+        width: in inches, by which a page chooses its size on the screen.
+        alt: what it shows, for those who cannot see it; the title where that says it all.
     """
 
     name: str
     title: str
     svg: bytes
     png: bytes
+    width: float
+    alt: str = ""
 
     @property
     def source(self) -> str:
@@ -66,6 +70,7 @@ def draw(
     *,
     columns: int = 1,
     size: tuple[float, float] = (7.5, 3.6),
+    alt: str = "",
 ) -> Figure:
     """Draw a figure.
 
@@ -75,6 +80,7 @@ def draw(
         paint: draws on the axes that it is given, `columns` of them.
         columns: axes side by side.
         size: width and height in inches.
+        alt: what it shows, for those who cannot see it.
     """
     with mpl.rc_context(STYLE):
         canvas = Canvas(figsize=size, layout="constrained")
@@ -83,4 +89,4 @@ def draw(
         svg, png = io.BytesIO(), io.BytesIO()
         canvas.savefig(svg, format="svg", metadata={"Date": None})
         canvas.savefig(png, format="png", dpi=160, metadata={"Software": None})
-    return Figure(name, title, svg.getvalue(), png.getvalue())
+    return Figure(name, title, svg.getvalue(), png.getvalue(), size[0], alt)

@@ -106,8 +106,24 @@ def thumbnail(path: Path, caption: str) -> Picture:
     return Picture("data:image/jpeg;base64," + base64.b64encode(data.tobytes()).decode(), caption)
 
 
-def write_report(folder: Path, title: str, summary: str, sections: Sequence[Section]) -> Path:
-    """Write ``report.html``, ``report.json`` and ``figures/``; each file whole or not at all.
+def write_report(
+    folder: Path,
+    title: str,
+    summary: str,
+    sections: Sequence[Section],
+    *,
+    page: str = "report.html",
+    numbers: dict[str, Any] | None = None,
+) -> Path:
+    """Write the page, ``report.json`` and ``figures/``; each file whole or not at all.
+
+    Args:
+        folder: where they go.
+        title: of the page.
+        summary: the paragraph below it.
+        sections: of the page, in order.
+        page: its file's name.
+        numbers: of ``report.json``; by default those of the sections.
 
     Returns:
         Path of the page, which needs no other file.
@@ -125,12 +141,13 @@ def write_report(folder: Path, title: str, summary: str, sections: Sequence[Sect
                 for ending, data in ((".svg", block.svg), (".png", block.png)):
                     with atomic_path(folder / "figures" / (block.name + ending)) as path:
                         path.write_bytes(data)
-    numbers = {section.anchor: section.numbers for section in sections}
-    with atomic_path(folder / "report.json") as path:
-        path.write_text(json.dumps(numbers, indent=2, default=_plain) + "\n", "utf-8")
-    with atomic_path(folder / "report.html") as path:
-        path.write_text(html, "utf-8")
-    return folder / "report.html"
+    if numbers is None:
+        numbers = {section.anchor: section.numbers for section in sections}
+    text = json.dumps(numbers, indent=2, ensure_ascii=False, default=_plain)
+    for name, content in (("report.json", text + "\n"), (page, html)):
+        with atomic_path(folder / name) as path:
+            path.write_text(content, "utf-8")
+    return folder / page
 
 
 def _plain(value: Any) -> Any:
