@@ -225,6 +225,7 @@ def test_keys_and_rates() -> None:
         assert refused.status_code == 401
         assert refused.headers["www-authenticate"] == "Bearer"
         assert client.get("/metrics").status_code == 401
+        assert client.get("/models/age.onnx").status_code == 404  # nor is the page there
         assert client.get("/healthz").status_code == 200
         good = {"authorization": "Bearer secret"}
         assert client.get("/v1/model", headers=good).status_code == 200

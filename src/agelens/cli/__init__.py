@@ -10,12 +10,14 @@ import typer
 
 from agelens import __version__
 from agelens.cli import (
+    benchmark,
     calibrate,
     card,
     data,
     decide,
     evaluation,
     explain,
+    export_web,
     predict,
     serve,
     training,
@@ -26,12 +28,14 @@ from agelens.errors import AgelensError, MissingExtraError
 
 __all__ = [
     "app",
+    "benchmark",
     "calibrate",
     "card",
     "data",
     "decide",
     "evaluation",
     "explain",
+    "export_web",
     "main",
     "predict",
     "serve",

@@ -59,6 +59,9 @@ def serve(
     trusted_proxy: Annotated[
         list[str] | None, typer.Option(help="Believe its X-Forwarded-For; repeatable.")
     ] = None,
+    page: Annotated[
+        bool | None, typer.Option(help="Serve the web page. [default: unless there are keys]")
+    ] = None,
     access_log: Annotated[
         bool | None, typer.Option("--access-log", help="Log client, path and status.")
     ] = None,
@@ -94,6 +97,7 @@ def serve(
             allow_urls=allow_urls,
             cors_origins=cors_origin,
             trusted_proxies=trusted_proxy,
+            page=page,
             access_log=access_log,
         )
     )

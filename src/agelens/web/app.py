@@ -18,6 +18,7 @@ from agelens.web.fetch import Fetcher
 from agelens.web.limits import Keys, RateLimiter, client_of
 from agelens.web.metrics import Metrics
 from agelens.web.middleware import Edge
+from agelens.web.page import page_routes
 from agelens.web.problems import MEDIA_TYPE, add_handlers
 from agelens.web.schemas import (
     EstimateV1,
@@ -111,6 +112,9 @@ def create_app(settings: Settings | None = None, *, fetcher: Fetcher | None = No
     routes = _estimate_routes(service, settings, fetcher)
     app.include_router(routes, dependencies=[Depends(rate_guard)])
     app.include_router(_operation_routes(service, metrics, key_guard))
+    if settings.serves_page:
+        shown = {"coverage": settings.coverage, "min_score": settings.min_score}
+        app.include_router(page_routes(service.estimator.model, **shown))
     if settings.cors_origins:
         app.add_middleware(
             CORSMiddleware,

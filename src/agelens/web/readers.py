@@ -153,8 +153,9 @@ class _Reader:
         self.start()
 
     def close(self) -> None:
-        self.process.kill()
-        self.process.join(5)
+        if self.process.pid is not None:  # else it could not be started
+            self.process.kill()
+            self.process.join(5)
         self._connection.close()
 
 

@@ -62,12 +62,22 @@ class Settings(BaseSettings):
     allow_urls: bool = Field(False, description="Fetch pictures from public web addresses.")
     cors_origins: Words = Field((), description="Pages of these origins may call the service.")
     trusted_proxies: Words = Field((), description="Proxies whose X-Forwarded-For is believed.")
+    page: bool | None = Field(
+        None,
+        description="Serve the web page and the model files that it reads; by default, unless "
+        "there are API keys, because a browser needs none for them.",
+    )
     access_log: bool = Field(False, description="Log each request: client, path, status.")
 
     @property
     def readers(self) -> int:
         """Reader processes of each worker."""
         return self.jobs or max(1, default_jobs() // self.workers)
+
+    @property
+    def serves_page(self) -> bool:
+        """Whether the web page and the model files are there for everyone."""
+        return not self.keys() if self.page is None else self.page
 
     def keys(self) -> tuple[str, ...]:
         """The API keys of the variable and of the file.

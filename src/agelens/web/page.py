@@ -1,0 +1,203 @@
+"""The web page: its built files, the model files that it reads, and what it must know of them.
+
+The page finds, aligns and reads faces in the browser. Its sources are in ``web/``, where
+``npm ci && npm run build`` writes the files that are served and exported here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from agelens import __version__
+from agelens.errors import AgelensError
+from agelens.files import atomic_path
+from agelens.model import AgeModel
+from agelens.session import shipped
+
+if TYPE_CHECKING:
+    from fastapi import APIRouter
+    from starlette.requests import Request
+    from starlette.responses import Response
+
+STATIC = Path(__file__).parent / "static"
+ASSETS = "agelens"
+"""Folder of the page's scripts and pictures, beside ``index.html``; their names hold a digest."""
+MANIFEST = "manifest.json"
+POLICY = {
+    "default-src": "'none'",
+    "script-src": "'self' 'wasm-unsafe-eval'",
+    "worker-src": "'self'",
+    "style-src": "'self'",
+    "img-src": "'self' blob:",
+    "media-src": "'self' blob:",
+    "connect-src": "'self'",
+    "base-uri": "'none'",
+    "form-action": "'none'",
+}
+"""Nothing from elsewhere, nothing inline."""
+_ENTRY = "<head>"
+
+
+class PageError(AgelensError):
+    """The page has not been built, or cannot be exported."""
+
+
+def policy(service: str | None = None) -> str:
+    """The content security policy.
+
+    Args:
+        service: address that the page may send pictures to, if it is at another origin.
+    """
+    origin = "{0.scheme}://{0.netloc}".format(urlsplit(service)) if service else ""
+    rules = POLICY | {"connect-src": f"'self' {origin}".strip()}
+    return "; ".join(f"{name} {value}" for name, value in rules.items())
+
+
+def headers() -> dict[str, str]:
+    """What every file of the page is sent with. The first two let WebAssembly use threads."""
+    return {
+        "Cross-Origin-Opener-Policy": "same-origin",
+        "Cross-Origin-Embedder-Policy": "require-corp",
+        "Content-Security-Policy": f"{policy()}; frame-ancestors 'none'",
+        "Permissions-Policy": "camera=(self), microphone=(), geolocation=()",
+    }
+
+
+def page_files() -> dict[str, Path]:
+    """The built files, by name in the page's folder.
+
+    Raises:
+        PageError: they are not there.
+    """
+    if not (STATIC / "index.html").is_file():
+        raise PageError(
+            "the web page is not built; in a clone of the repository, run: "
+            "cd web && npm ci && npm run build"
+        )
+    return {path.name: path for path in sorted((STATIC / ASSETS).iterdir())}
+
+
+def model_files(model: AgeModel) -> dict[str, Path]:
+    """The detector and the age model, by name in the page's ``models`` folder."""
+    return {"blazeface.onnx": shipped("blazeface.onnx"), "age.onnx": model.path}
+
+
+def manifest(
+    model: AgeModel,
+    *,
+    coverage: float = 0.9,
+    min_score: float = 0.5,
+    service: str | None = None,
+) -> dict[str, Any]:
+    """What the page must know: the model's metadata and files, and where a service is.
+
+    Args:
+        model: the age model.
+        coverage: of the intervals, over 0 and under 1.
+        min_score: faces that the detector is less sure of, 0 to 1, are left out.
+        service: address of ``/v1/estimate``, absolute or from the page; None offers no switch.
+    """
+    detector, age = (_describe(name, path) for name, path in model_files(model).items())
+    return {
+        "version": __version__,
+        "coverage": coverage,
+        "min_score": min_score,
+        "service": service,
+        "detector": detector,
+        "age": age | {"metadata": model.metadata},
+    }
+
+
+def export_page(folder: Path, model: AgeModel, *, service: str | None = None) -> None:
+    """Write the page as files that any web server can serve, under any path.
+
+    A page of an earlier version is replaced; other files stay.
+
+    Args:
+        folder: where to; made if it is not there.
+        model: the age model.
+        service: ``https://`` address of an agelens service, for the page to offer.
+
+    Raises:
+        PageError: the page is not built, the service is no address, or a file cannot be written.
+    """
+    if service is not None and urlsplit(service).scheme not in ("http", "https"):
+        raise PageError(f"{service}: give the service's address with http:// or https://")
+    estimate = service and f"{service.rstrip('/')}/v1/estimate"
+    files = {f"{ASSETS}/{name}": path for name, path in page_files().items()}
+    files |= {f"models/{name}": path for name, path in model_files(model).items()}
+    facts = json.dumps(manifest(model, service=estimate))
+    meta = f'{_ENTRY}<meta http-equiv="Content-Security-Policy" content="{policy(service)}">'
+    index = (STATIC / "index.html").read_text("utf-8").replace(_ENTRY, meta, 1)
+    try:
+        for name, path in files.items():
+            with atomic_path(folder / name) as partial:
+                shutil.copyfile(path, partial)
+        for name, text in ((f"models/{MANIFEST}", facts), ("index.html", index)):
+            with atomic_path(folder / name) as partial:
+                partial.write_text(text, "utf-8")
+        for old in (folder / ASSETS).iterdir():
+            if f"{ASSETS}/{old.name}" not in files:
+                old.unlink()
+    except OSError as error:
+        raise PageError(f"{error.filename or folder}: {error.strerror or error}") from error
+
+
+def page_routes(model: AgeModel, *, coverage: float = 0.9, min_score: float = 0.5) -> APIRouter:
+    """The page at ``/``, its files and the models' beside it; the service's own paths stay free.
+
+    Args:
+        model: the age model of the service.
+        coverage: of the service's intervals.
+        min_score: of the service.
+    """
+    from fastapi import APIRouter
+    from starlette.exceptions import HTTPException
+    from starlette.responses import FileResponse, JSONResponse
+    from starlette.routing import Route
+
+    try:
+        assets = page_files()
+    except PageError as error:
+        sentence = str(error)
+
+        async def missing(_: Request) -> Response:
+            raise HTTPException(404, sentence)
+
+        return APIRouter(routes=[Route("/", missing, include_in_schema=False)])
+    known = {ASSETS: assets, "models": model_files(model)}
+    facts = manifest(model, coverage=coverage, min_score=min_score, service="v1/estimate")
+    fresh = headers() | {"Cache-Control": "no-cache"}
+    kept = headers() | {"Cache-Control": "public, max-age=31536000, immutable"}
+
+    async def index(_: Request) -> Response:
+        return FileResponse(STATIC / "index.html", headers=fresh)
+
+    async def facts_file(_: Request) -> Response:
+        return JSONResponse(facts, headers=fresh)
+
+    async def asset(request: Request) -> Response:
+        folder, name = request.url.path.split("/")[-2:]
+        path = known[folder].get(request.path_params["name"])
+        if path is None:
+            raise HTTPException(404, f"{folder}/{name}: the page has no such file")
+        return FileResponse(path, headers=kept)
+
+    return APIRouter(
+        routes=[
+            Route("/", index, include_in_schema=False),
+            Route(f"/models/{MANIFEST}", facts_file, include_in_schema=False),
+            Route("/models/{name}", asset, include_in_schema=False),
+            Route(f"/{ASSETS}/{{name}}", asset, include_in_schema=False),
+        ]
+    )
+
+
+def _describe(name: str, path: Path) -> dict[str, Any]:
+    data = path.read_bytes()
+    return {"file": name, "bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}

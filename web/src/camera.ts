@@ -1,0 +1,80 @@
+/** The camera: opened, described in plain words where it cannot be, read frame by frame. */
+
+/** Longer side of the frames that are looked at; what is shown is the camera's own. */
+const FRAME_SIDE = 640;
+
+const WORDS: Record<string, string> = {
+  NotAllowedError:
+    "The camera was refused. Allow it for this page in the browser's settings, or choose a picture.",
+  NotFoundError: "No camera was found. Connect one, or choose a picture.",
+  NotReadableError: "The camera is busy in another program. Close that one, or choose a picture.",
+};
+
+export class Camera {
+  private stream: MediaStream | null = null;
+  private facing: "user" | "environment" = "user";
+
+  constructor(private readonly video: HTMLVideoElement) {}
+
+  get on(): boolean {
+    return this.stream !== null;
+  }
+
+  /** Whether the picture is to be shown as in a mirror. */
+  get mirrored(): boolean {
+    return this.stream?.getVideoTracks()[0]?.getSettings().facingMode !== "environment";
+  }
+
+  /** Start; the error that is thrown says in words why not. `ended` is called when it is taken away. */
+  async start(ended: () => void): Promise<void> {
+    this.stop();
+    if (!navigator.mediaDevices) {
+      throw new Error("The camera needs a safe page: open this one over https, or on localhost.");
+    }
+    try {
+      this.stream = await navigator.mediaDevices.getUserMedia({
+        video: { facingMode: this.facing, width: { ideal: 1280 }, height: { ideal: 720 } },
+      });
+      this.video.srcObject = this.stream;
+      await this.video.play();
+    } catch (error) {
+      this.stop();
+      const { name, message } = error as DOMException;
+      throw new Error(WORDS[name] ?? `The camera cannot be used (${message}).`);
+    }
+    this.stream.getVideoTracks()[0]!.addEventListener("ended", ended);
+  }
+
+  stop(): void {
+    this.stream?.getTracks().forEach((track) => track.stop());
+    this.stream = null;
+    this.video.srcObject = null;
+  }
+
+  /** From the front to the back camera, or back, at the next start. */
+  turn(): void {
+    this.facing = this.facing === "user" ? "environment" : "user";
+  }
+
+  /** Whether there is another camera to turn to. */
+  async several(): Promise<boolean> {
+    const devices = await navigator.mediaDevices.enumerateDevices();
+    return devices.filter(({ kind }) => kind === "videoinput").length > 1;
+  }
+
+  /** The next frame that the camera gives, reduced. */
+  async frame(): Promise<ImageBitmap> {
+    await new Promise<unknown>((next) =>
+      "requestVideoFrameCallback" in this.video
+        ? this.video.requestVideoFrameCallback(next)
+        : setTimeout(next, 33),
+    );
+    const { videoWidth: width, videoHeight: height } = this.video;
+    const scale = Math.min(1, FRAME_SIDE / Math.max(width, height));
+    return createImageBitmap(this.video, {
+      resizeWidth: Math.round(width * scale),
+      resizeHeight: Math.round(height * scale),
+      resizeQuality: "medium",
+    });
+  }
+}

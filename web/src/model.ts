@@ -1,0 +1,195 @@
+/** ONNX Runtime and the model files: fetched once, kept in the browser's cache, opened. */
+
+import type * as Ort from "onnxruntime-web/wasm";
+import gpuModule from "onnxruntime-web/ort-wasm-simd-threaded.jspi.mjs?url";
+import gpuBinary from "onnxruntime-web/ort-wasm-simd-threaded.jspi.wasm?url";
+import cpuModule from "onnxruntime-web/ort-wasm-simd-threaded.mjs?url";
+import cpuBinary from "onnxruntime-web/ort-wasm-simd-threaded.wasm?url";
+import { VIEW, type Network } from "./detect";
+import type { AgeNetwork } from "./estimator";
+import type { Manifest } from "./types";
+
+declare const __WASM_BYTES__: number;
+declare const __GPU_BYTES__: number;
+
+/** "auto" takes the graphics card for a network where it is the faster and agrees. */
+export type Compute = "auto" | "wasm" | "webgpu";
+
+export interface Networks {
+  detect: Network;
+  predict: AgeNetwork;
+  /** What computes, in words. */
+  compute: string;
+}
+
+type Report = (loaded: number, total: number) => void;
+type Feeds = Record<string, Ort.Tensor>;
+
+const MAX_THREADS = 4;
+const BATCH = 32;
+/** How far the graphics card may be from the processor, of the value or of 1. */
+const TOLERANCE = 0.02;
+
+/** Load both networks. `models` is the address of their folder. */
+export async function loadNetworks(
+  manifest: Manifest,
+  models: string,
+  compute: Compute,
+  report: Report,
+): Promise<Networks> {
+  const gpu = compute !== "wasm" && (await hasGpu(compute === "auto"));
+  const runtime = gpu ? gpuBinary : cpuBinary;
+  const files = [
+    { url: runtime, bytes: gpu ? __GPU_BYTES__ : __WASM_BYTES__ },
+    ...[manifest.detector, manifest.age].map(({ file, bytes, sha256 }) => ({
+      url: `${models}${file}?${sha256}`,
+      bytes,
+    })),
+  ];
+  const loaded = files.map(() => 0);
+  const total = files.reduce((sum, { bytes }) => sum + bytes, 0);
+  const load = files.map(({ url }, index) =>
+    fetchCached(url, (bytes) => {
+      loaded[index] = bytes;
+      report(loaded.reduce((sum, part) => sum + part, 0), total);
+    }),
+  );
+  const [wasm, detector, age] = (await Promise.all(load)) as [Uint8Array, Uint8Array, Uint8Array];
+  void forgetOthers(files.map(({ url }) => url));
+
+  const ort: typeof Ort = gpu
+    ? await import("onnxruntime-web/jspi")
+    : await import("onnxruntime-web/wasm");
+  const threads = crossOriginIsolated ? Math.min(MAX_THREADS, navigator.hardwareConcurrency) : 1;
+  ort.env.wasm.numThreads = threads;
+  ort.env.wasm.wasmPaths = { mjs: new URL(gpu ? gpuModule : cpuModule, import.meta.url).href };
+  ort.env.wasm.wasmBinary = wasm;
+
+  const { size, ages } = manifest.age.metadata;
+  const view = (data: Uint8Array): Feeds => ({
+    images: new ort.Tensor("uint8", data, [1, VIEW, VIEW, 3]),
+  });
+  const crops = (data: Uint8Array, count: number): Feeds => ({
+    crops: new ort.Tensor("uint8", data, [count, size, size, 3]),
+  });
+  const choice = gpu ? compute : "wasm";
+  const finder = await open(ort, detector, view(probe(VIEW)), choice);
+  const reader = await open(ort, age, crops(probe(size), 1), choice);
+  const used = new Set([finder.provider, reader.provider]);
+  const words = {
+    webgpu: "graphics card (WebGPU)",
+    wasm: `processor (WebAssembly, ${threads === 1 ? "1 thread" : `${threads} threads`})`,
+  };
+  return {
+    compute: [...used].map((provider) => words[provider]).join(" and "),
+    detect: async (data) => {
+      const { boxes, scores } = await finder.session.run(view(data));
+      return { boxes: boxes!.data as Float32Array, logits: scores!.data as Float32Array };
+    },
+    predict: async (data, count) => {
+      const rows: number[][] = [];
+      for (let start = 0; start < count; start += BATCH) {
+        const stop = Math.min(count, start + BATCH);
+        const part = data.subarray(start * size * size * 3, stop * size * size * 3);
+        const { distribution } = await reader.session.run(crops(part, stop - start));
+        const values = Array.from(distribution!.data as Float32Array);
+        for (let k = 0; k < values.length; k += ages.length) {
+          rows.push(values.slice(k, k + ages.length));
+        }
+      }
+      return rows;
+    },
+  };
+}
+
+/** WebGPU, and the stack switching that its runtime waits by. */
+async function hasGpu(skipEmulated: boolean): Promise<boolean> {
+  if (!("Suspending" in WebAssembly)) return false;
+  const adapter = await navigator.gpu?.requestAdapter().catch(() => null);
+  return Boolean(adapter && !(skipEmulated && adapter.info.isFallbackAdapter));
+}
+
+/** A picture of light and dark to try a network with. */
+function probe(size: number): Uint8Array {
+  return Uint8Array.from({ length: size * size * 3 }, (_, i) => 128 + 100 * Math.sin(i / 37));
+}
+
+/** Open a network where it runs fastest, of what `compute` lets. */
+async function open(ort: typeof Ort, bytes: Uint8Array, feeds: Feeds, compute: Compute) {
+  const create = async (provider: "wasm" | "webgpu") => ({
+    provider,
+    session: await ort.InferenceSession.create(bytes, {
+      executionProviders: [provider],
+      logSeverityLevel: 3,
+    }),
+  });
+  const processor = await create("wasm");
+  const expected = await processor.session.run(feeds); // the first call is slow, and is over here
+  if (compute === "wasm") return processor;
+  try {
+    const card = await create("webgpu");
+    const answer = await card.session.run(feeds);
+    const agrees = Object.entries(expected).every(([name, { data }]) => {
+      const other = answer[name]!.data as Float32Array;
+      return (data as Float32Array).every(
+        (value, k) => Math.abs(value - other[k]!) <= TOLERANCE * Math.max(1, Math.abs(value)),
+      );
+    });
+    const faster = (await time(card, feeds)) < (await time(processor, feeds));
+    if (agrees && (faster || compute === "webgpu")) return card;
+    await card.session.release();
+  } catch (error) {
+    console.warn("agelens: no WebGPU for this network", error);
+  }
+  return processor;
+}
+
+/** Milliseconds of the quickest of three calls. */
+async function time({ session }: { session: Ort.InferenceSession }, feeds: Feeds): Promise<number> {
+  let best = Infinity;
+  for (let k = 0; k < 3; k++) {
+    const start = performance.now();
+    await session.run(feeds);
+    best = Math.min(best, performance.now() - start);
+  }
+  return best;
+}
+
+/** The browser's cache; none on pages that are neither https nor local. */
+async function openCache(): Promise<Cache | null> {
+  try {
+    return await caches.open("agelens");
+  } catch {
+    return null;
+  }
+}
+
+/** A file whose address changes with its content: from the cache, else from the network. */
+async function fetchCached(url: string, report: (bytes: number) => void): Promise<Uint8Array> {
+  const cache = await openCache();
+  const known = await cache?.match(url);
+  const response = known ?? (await fetch(url));
+  if (!response.ok || !response.body) {
+    throw new Error(`${new URL(url, location.href).pathname} gave status ${response.status}`);
+  }
+  const parts: Uint8Array<ArrayBuffer>[] = [];
+  let bytes = 0;
+  for (const reader = response.body.getReader(); ; ) {
+    const { done, value } = await reader.read();
+    if (done) break;
+    parts.push(value);
+    report((bytes += value.length));
+  }
+  const whole = new Blob(parts);
+  if (!known) await cache?.put(url, new Response(whole)).catch(() => {}); // a full disk is no fault
+  return new Uint8Array(await whole.arrayBuffer());
+}
+
+/** Files of earlier versions need not stay. */
+async function forgetOthers(urls: string[]): Promise<void> {
+  const cache = await openCache();
+  const kept = new Set(urls.map((url) => new URL(url, location.href).href));
+  for (const request of (await cache?.keys()) ?? []) {
+    if (!kept.has(request.url)) await cache?.delete(request);
+  }
+}

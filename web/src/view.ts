@@ -1,0 +1,106 @@
+/** What is shown of the faces: boxes on the picture, and a card for each. */
+
+import type { Face, Picture } from "./types";
+
+const HINTS: Record<Face["quality"]["reasons"][number], string> = {
+  small: "Small: move closer",
+  blurred: "Blurred: hold still",
+  dark: "Dark: more light",
+  bright: "Too bright: less light",
+  turned: "Turned: face the camera",
+  "cut off": "Cut off: move into the picture",
+};
+/** Ages that the bars and curves span: 0 to 116, each year its own width. */
+const YEARS = 117;
+
+export const get = <T extends HTMLElement>(id: string) => document.getElementById(id) as T;
+
+const percent = (share: number) => `${100 * share}%`;
+
+/** A probability in words that do not claim more than it can know. */
+function chanceWords(chance: number): string {
+  if (chance > 0.99) return "over 99\u00a0%";
+  return chance < 0.01 ? "under 1\u00a0%" : `${Math.round(100 * chance)}\u00a0%`;
+}
+
+/** Show the faces; `mirrored` as the video is, `live` without a jump. */
+export function showFaces({ width, height, faces }: Picture, mirrored: boolean, live: boolean): void {
+  const boxes = get("boxes");
+  boxes.classList.toggle("live", live);
+  resize(boxes, faces.length, () => {
+    const box = document.createElement("div");
+    box.append(document.createElement("span"));
+    return box;
+  });
+  resize(get("faces"), faces.length, () => {
+    const card = get<HTMLTemplateElement>("card").content.firstElementChild!.cloneNode(true);
+    for (const name of ["pointerenter", "pointerleave"]) card.addEventListener(name, choose);
+    return card as HTMLElement;
+  });
+  faces.forEach((face, index) => {
+    const box = boxes.children[index] as HTMLElement;
+    const { x1, y1, x2, y2 } = face.box;
+    box.style.left = percent((mirrored ? width - x2 : x1) / width);
+    box.style.top = percent(y1 / height);
+    box.style.width = percent((x2 - x1) / width);
+    box.style.height = percent((y2 - y1) / height);
+    box.classList.toggle("low", y1 / height < 0.1);
+    const label = box.firstElementChild!;
+    const range = document.createElement("small");
+    range.textContent = ` ${Math.round(face.interval.low)}–${Math.round(face.interval.high)}`;
+    label.replaceChildren(`${Math.round(face.age)}`, faces.length > 4 ? "" : range);
+    showCard(get("faces").children[index] as HTMLElement, face);
+  });
+}
+
+/** One face, in words. */
+export function describe({ age, interval, at_least }: Face): string {
+  const [years, chance] = Object.entries(at_least)[0]!;
+  const range = `${Math.round(interval.low)} to ${Math.round(interval.high)}`;
+  return `about ${Math.round(age)} years, ${range}; at least ${years}: ${chanceWords(chance)}`;
+}
+
+function showCard(card: HTMLElement, face: Face): void {
+  const { age, interval, at_least, quality, distribution, ages } = face;
+  card.dataset.face = JSON.stringify(face); // whole, for whoever inspects the page
+  const find = (selector: string) => card.querySelector<HTMLElement>(selector)!;
+  const data = find("data") as HTMLDataElement;
+  data.value = `${age}`;
+  data.textContent = `${Math.round(age)}`;
+  const [years, chance] = Object.entries(at_least)[0]!;
+  find(".chance b").textContent = chanceWords(chance);
+  find(".chance span").textContent = ` at least ${years}`;
+  const { low, high, coverage } = interval;
+  find(".bar i").style.left = percent(low / YEARS);
+  find(".bar i").style.width = percent((high + 1 - low) / YEARS); // both ends are included
+  find(".bar b").style.left = percent((age + 0.5) / YEARS);
+  const range = `${Math.round(low)} to ${Math.round(high)} years`;
+  const share = `${Math.round(100 * coverage)}\u00a0%`;
+  find(".interval").textContent = `${share} interval: ${range}`;
+  card.querySelector("svg")!.style.display = distribution ? "" : "none";
+  card.querySelector("path")!.setAttribute("d", curve(distribution ?? [], ages ?? []));
+  const hints = find(".hints");
+  resize(hints, quality.reasons.length, () => document.createElement("li"));
+  quality.reasons.forEach((fault, k) => (hints.children[k]!.textContent = HINTS[fault]));
+  hints.hidden = !quality.reasons.length;
+}
+
+/** The distribution as an area, its top at the likeliest age. */
+function curve(distribution: number[], ages: number[]): string {
+  const most = Math.max(...distribution);
+  const points = distribution.map((p, k) => `L${ages[k]! + 0.5} ${(26 - (25 * p) / most).toFixed(2)}`);
+  return points.length ? `M0 26${points.join("")}L${YEARS} 26Z` : "";
+}
+
+/** The box of the card under the pointer stands out. */
+function choose(event: Event): void {
+  const card = event.currentTarget as HTMLElement;
+  const box = get("boxes").children[[...get("faces").children].indexOf(card)];
+  for (const part of [card, box]) part?.classList.toggle("chosen", event.type === "pointerenter");
+}
+
+/** Keep the elements that are there, so that neither focus nor pointer gets lost. */
+function resize(parent: Element, count: number, make: () => HTMLElement): void {
+  while (parent.children.length > count) parent.lastElementChild!.remove();
+  while (parent.children.length < count) parent.append(make());
+}

@@ -1,0 +1,92 @@
+/** The worker in which everything is computed, so that the page never waits. */
+
+import { AgeEstimator } from "./estimator";
+import { loadNetworks, type Compute } from "./model";
+import { FaceTracker } from "./track";
+import type { Manifest, Picture, Pixels } from "./types";
+
+export type Order =
+  | { kind: "load"; manifest: Manifest; models: string; compute: Compute }
+  | { kind: "picture"; id: number; blob: Blob; age: number }
+  | { kind: "frame"; id: number; bitmap: ImageBitmap; time: number; age: number }
+  | { kind: "forget" };
+
+export type Report =
+  | { kind: "progress"; loaded: number; total: number }
+  | { kind: "ready"; compute: string }
+  | { kind: "answer"; id: number; picture: Picture }
+  | { kind: "problem"; id?: number; words: string };
+
+/** Larger pictures are reduced first: phones cannot hold them twice. */
+const MAX_PIXELS = 24_000_000;
+const MIN_SIDE = 8;
+
+let estimator: AgeEstimator;
+let tracker: FaceTracker;
+let canvas: OffscreenCanvas | undefined;
+
+const tell = (report: Report) => postMessage(report);
+
+async function obey(order: Order): Promise<void> {
+  if (order.kind === "load") {
+    const { detect, predict, compute } = await loadNetworks(
+      order.manifest,
+      order.models,
+      order.compute,
+      (loaded, total) => tell({ kind: "progress", loaded, total }),
+    );
+    estimator = new AgeEstimator(order.manifest, detect, predict);
+    tracker = new FaceTracker(estimator);
+    tell({ kind: "ready", compute });
+  } else if (order.kind === "forget") {
+    tracker = new FaceTracker(estimator);
+  } else {
+    const live = order.kind === "frame";
+    const image = toPixels(live ? order.bitmap : await decode(order.blob));
+    const faces = live
+      ? await tracker.update(image, order.time, order.age)
+      : await estimator.estimate(image, order.age);
+    const { width, height } = image;
+    tell({ kind: "answer", id: order.id, picture: { width, height, faces } });
+  }
+}
+
+/** Upright, and with the file's own numbers: Python reads no colour profile either. */
+async function decode(blob: Blob): Promise<ImageBitmap> {
+  let bitmap: ImageBitmap;
+  try {
+    bitmap = await createImageBitmap(blob, { colorSpaceConversion: "none" });
+  } catch {
+    throw new Error("not a picture that this browser can read; try a JPEG, PNG or WebP");
+  }
+  const { width, height } = bitmap;
+  if (Math.min(width, height) < MIN_SIDE) {
+    throw new Error(`${width} x ${height} pixels are too few to hold a face`);
+  }
+  if (width * height <= MAX_PIXELS) return bitmap;
+  const resizeWidth = Math.round(width * Math.sqrt(MAX_PIXELS / (width * height)));
+  return createImageBitmap(bitmap, { resizeWidth, resizeQuality: "high" });
+}
+
+/** The bitmap's pixels, transparency laid on white. */
+function toPixels(bitmap: ImageBitmap): Pixels {
+  const { width, height } = bitmap;
+  canvas ??= new OffscreenCanvas(width, height);
+  if (canvas.width !== width) canvas.width = width;
+  if (canvas.height !== height) canvas.height = height;
+  const context = canvas.getContext("2d", { willReadFrequently: true })!;
+  context.fillStyle = "#fff";
+  context.fillRect(0, 0, width, height);
+  context.drawImage(bitmap, 0, 0);
+  bitmap.close();
+  return { data: context.getImageData(0, 0, width, height).data, width, height, step: 4 };
+}
+
+let last: Promise<void> = Promise.resolve();
+addEventListener("message", ({ data }: MessageEvent<Order>) => {
+  last = last
+    .then(() => obey(data))
+    .catch((error: Error) => {
+      tell({ kind: "problem", id: "id" in data ? data.id : undefined, words: error.message });
+    });
+});
