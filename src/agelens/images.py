@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image, ImageOps
 
 from agelens.errors import ImageTooLargeError, UnreadableImageError
 
@@ -122,20 +122,22 @@ def _to_rgb(image: Image.Image, name: str, max_pixels: int) -> NDArray[np.uint8]
         if getattr(image, "is_animated", False) and image.tell() != 0:
             image.seek(0)
         image.load()
-        upright = ImageOps.exif_transpose(image)
+        # Every copy of a large picture counts: none is made that is not needed.
+        turned = image.getexif().get(ExifTags.Base.Orientation, 1) != 1
+        upright = ImageOps.exif_transpose(image) if turned else image
         if upright.mode in ("I", "F") or upright.mode.startswith("I;16"):
             return np.repeat(_deep_grey(upright)[..., None], 3, axis=2)
         if upright.has_transparency_data:
             rgba = upright.convert("RGBA")
             upright = Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba)
-        return np.array(upright.convert("RGB"))
+        return np.array(upright if upright.mode == "RGB" else upright.convert("RGB"))
     except _DECODER_ERRORS as error:
         raise UnreadableImageError(name, f"the image is broken ({error})") from error
 
 
 def _deep_grey(image: Image.Image) -> NDArray[np.uint8]:
     """Grey of 16 or 32 bits, or of floats, to 8 bits; Pillow's own conversion would clip it."""
-    values = np.nan_to_num(np.asarray(image, np.float64))
+    values = np.nan_to_num(np.asarray(image, np.float32))
     if image.mode == "F" and values.max(initial=0) <= 1:
         values = values * 255
     elif image.mode != "F" or values.max(initial=0) > 255:
