@@ -137,7 +137,7 @@ def _to_rgb(image: Image.Image, name: str, max_pixels: int) -> NDArray[np.uint8]
 
 def _deep_grey(image: Image.Image) -> NDArray[np.uint8]:
     """Grey of 16 or 32 bits, or of floats, to 8 bits; Pillow's own conversion would clip it."""
-    values = np.nan_to_num(np.asarray(image, np.float32))
+    values: NDArray[np.floating] = np.nan_to_num(np.asarray(image, np.float32))
     if image.mode == "F" and values.max(initial=0) <= 1:
         values = values * 255
     elif image.mode != "F" or values.max(initial=0) > 255:

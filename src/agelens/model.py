@@ -1,4 +1,7 @@
-"""The model file: an ONNX graph from crops to age distributions, and its metadata."""
+"""The model file: an ONNX graph from crops to age distributions, and its metadata.
+
+Or a JSON file that names several of them, whose distributions are averaged.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ METADATA_KEY = "agelens"
 FORMAT = 1
 SHIPPED = {"lite2": "age-lite2.onnx"}
 """Names of the models inside the package, and their files."""
-DEFAULT = "lite2"
+ALIASES = {"default": "lite2", "light": "lite2"}
 BATCH = 32
 """Crops in one call of the network, so that a crowd's memory stays bounded."""
 
@@ -26,10 +29,12 @@ class AgeModel:
     """A model file, opened once. Safe to share between threads.
 
     Args:
-        model: "default", the name of a shipped model, or the path of a model file.
+        model: a name of `SHIPPED` or `ALIASES`, or the path of a model file.
         threads: CPU threads for one batch; 0 lets ONNX Runtime choose.
 
     Attributes:
+        path: of the model file.
+        files: the ONNX files that it is made of; `path` itself unless it is of several.
         size: side in pixels of the crops that it reads.
         template: ``[4, 2]``, where eyes, nose and mouth belong, as fractions of the side.
         ages: ``[K]`` float32, the ages in years that the distribution is over.
@@ -41,16 +46,22 @@ class AgeModel:
     """
 
     def __init__(self, model: str | Path = "default", *, threads: int = 0) -> None:
-        name = DEFAULT if model == "default" else str(model)
+        name = ALIASES.get(str(model), str(model))
         if name not in SHIPPED and not Path(name).is_file():
-            known = ", ".join(["default", *SHIPPED])
+            known = ", ".join([*ALIASES, *SHIPPED])
             raise ModelError(f"{name}: no such file; give a model file, or one of: {known}")
+        self.path = shipped(SHIPPED[name]) if name in SHIPPED else Path(name)
         try:
-            self.path = shipped(SHIPPED[name]) if name in SHIPPED else Path(name)
-            self._session = open_session(self.path, threads)
-            facts = self._session.get_modelmeta().custom_metadata_map
-            self.metadata: dict[str, Any] = json.loads(facts[METADATA_KEY])
-        except KeyError as error:
+            if self.path.suffix == ".json":
+                self.metadata: dict[str, Any] = json.loads(self.path.read_text("utf-8"))
+                self.files = tuple(self.path.parent / file for file in self.metadata["members"])
+            else:
+                self.files = (self.path,)
+            self._sessions = [open_session(file, threads) for file in self.files]
+            if self.path.suffix != ".json":
+                facts = self._sessions[0].get_modelmeta().custom_metadata_map
+                self.metadata = json.loads(facts[METADATA_KEY])
+        except (KeyError, TypeError, ValueError) as error:
             raise ModelError(f"{name}: not a model file that `agelens export` wrote") from error
         except ORT_ERRORS as error:
             raise ModelError(f"{name}: not a model that ONNX Runtime can open") from error
@@ -59,8 +70,8 @@ class AgeModel:
         self.size = int(self.metadata["size"])
         self.template = np.array(self.metadata["template"], np.float64)
         self.ages = np.array(self.metadata["ages"], np.float32)
-        known = self.metadata.get("calibration")
-        self.calibration = Calibration.from_dict(known) if known else Calibration()
+        learnt = self.metadata.get("calibration")
+        self.calibration = Calibration.from_dict(learnt) if learnt else Calibration()
 
     def predict(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Age distributions of aligned crops.
@@ -72,7 +83,12 @@ class AgeModel:
             ``[N, K]`` float32 over `ages`; each row sums to 1.
         """
         parts = [
-            self._session.run(None, {"crops": crops[start : start + BATCH]})[0]
+            self._mean({"crops": crops[start : start + BATCH]})
             for start in range(0, len(crops), BATCH)
         ]
         return np.concatenate(parts) if parts else np.empty((0, len(self.ages)), np.float32)
+
+    def _mean(self, feed: dict[str, NDArray[np.uint8]]) -> NDArray[np.float32]:
+        answers = [session.run(None, feed)[0] for session in self._sessions]
+        mean: NDArray[np.float32] = np.mean(answers, axis=0)
+        return mean

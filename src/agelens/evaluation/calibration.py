@@ -16,7 +16,7 @@ from agelens.data.manifest import Dataset
 from agelens.errors import DataError
 from agelens.evaluation.evaluate import distributions_of, predict_split
 from agelens.files import atomic_path
-from agelens.model import METADATA_KEY
+from agelens.model import METADATA_KEY, AgeModel
 from agelens.progress import Progress, silent
 
 ANCHORS = np.array([0, 1, 2, 3, 4, 6, 8, 10, 13, 16, 20, 25, 30, 35, 40, 45, 50, 55, 60, 65, 70, 75,
@@ -123,11 +123,14 @@ def calibrate(
     found = table[table["predicted"].notna()]
     distributions, ages = distributions_of(found)
     fitted = fit_calibration(distributions, found["age"].to_numpy(int), ages)
-    graph = onnx.load(model)
-    facts = {entry.key: entry.value for entry in graph.metadata_props}
-    about = json.loads(facts[METADATA_KEY]) | {"calibration": fitted.to_dict()}
-    facts[METADATA_KEY] = json.dumps(about, sort_keys=True)
-    onnx.helper.set_model_props(graph, facts)
+    about = AgeModel(model).metadata | {"calibration": fitted.to_dict()}
+    text = json.dumps(about, sort_keys=True)
     with atomic_path(model) as partial:
-        onnx.save(graph, partial)
+        if model.suffix == ".json":
+            partial.write_text(text + "\n", "utf-8")
+        else:
+            graph = onnx.load(model)
+            facts = {entry.key: entry.value for entry in graph.metadata_props}
+            onnx.helper.set_model_props(graph, facts | {METADATA_KEY: text})
+            onnx.save(graph, partial)
     return fitted, found

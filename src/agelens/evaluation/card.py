@@ -146,7 +146,6 @@ def _measurement(path: Path, report: dict[str, Any]) -> Measurement:
 
 def _card(name: str) -> Card:
     model = AgeModel(name)
-    content = model.path.read_bytes()
     about = model.metadata
     training = about.get("training", {})
     recipe = dict(training.get("recipe", {}))
@@ -160,8 +159,13 @@ def _card(name: str) -> Card:
         rows.append(("digest of the manifest", str(training["manifest"])))
     if "validation_mae" in about.get("metrics", {}):
         rows.append(("MAE on validation crops, years", f"{about['metrics']['validation_mae']:.2f}"))
-    digest = hashlib.sha256(content).hexdigest()
-    return Card(tables.label(name), digest, len(content), about, Table("", ("", ""), rows))
+    rows += [
+        (f"member `{member['name']}`", member["sha256"])
+        for member in about.get("members", {}).values()
+    ]
+    digest = hashlib.sha256(model.path.read_bytes()).hexdigest()
+    size = sum(file.stat().st_size for file in model.files)
+    return Card(tables.label(name), digest, size, about, Table("", ("", ""), rows))
 
 
 def _files(models: list[Card]) -> Table:

@@ -107,6 +107,8 @@ class _ModelFile:
 
     def __init__(self, name: str, copy: Path) -> None:
         model = AgeModel(name)
+        if len(model.files) > 1:
+            raise ModelError(f"{name}: is of several models; name those instead")
         self._size, self._flip = model.size, bool(model.metadata["flip"])
         graph = onnx.load(model.path)
         products = [node for node in graph.graph.node if node.op_type in ("Gemm", "MatMul")]

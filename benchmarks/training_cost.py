@@ -1,0 +1,60 @@
+"""What a run cost, from its log: hours, and with stated assumptions energy and carbon.
+
+    python benchmarks/training_cost.py ~/.cache/agelens/runs/NAME --json FILE
+
+The log's rate of images a second at the end of each epoch gives its time; validation, a few percent
+more, is not in it. Power is not measured here: give what your machine draws.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+import pandas as pd
+
+from agelens.files import atomic_path
+
+
+def hours(run: Path) -> float:
+    """Training time of a run, from all of its CSV logs (a resumed run has several)."""
+    batch = json.loads((run / "run.json").read_text("utf-8"))["recipe"]["optimiser"]["batch_size"]
+    logs = [pd.read_csv(path) for path in sorted((run / "logs").glob("**/metrics.csv"))]
+    if not logs:
+        raise SystemExit(f"{run}: holds no log")
+    rates = pd.concat(logs).dropna(subset=["images_per_s"]).sort_values("step")
+    epochs = rates.groupby("epoch").agg(step=("step", "last"), rate=("images_per_s", "last"))
+    images = epochs["step"].add(1).diff().fillna(epochs["step"] + 1) * batch
+    return float((images / epochs["rate"]).sum() / 3600)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("run", type=Path)
+    parser.add_argument("--watts", type=float, default=30.0, help="drawn while training (assumed)")
+    parser.add_argument("--grams", type=float, default=400.0, help="CO2 of a kWh (assumed)")
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    spent = hours(options.run)
+    energy = spent * options.watts / 1000
+    report = {
+        "model": options.run.name,
+        "command": f"python {' '.join(sys.argv)}",
+        "training_cost": {
+            "hours": round(spent, 2),
+            "watts, assumed": options.watts,
+            "kilowatt hours": round(energy, 3),
+            "grams of CO2 for a kilowatt hour, assumed": options.grams,
+            "kilograms of CO2": round(energy * options.grams / 1000, 3),
+        },
+    }
+    print(json.dumps(report, indent=2))
+    if options.json:
+        with atomic_path(options.json) as partial:
+            partial.write_text(json.dumps(report, indent=2) + "\n", "utf-8")
+
+
+if __name__ == "__main__":
+    main()
