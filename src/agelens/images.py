@@ -142,7 +142,8 @@ def _deep_grey(image: Image.Image) -> NDArray[np.uint8]:
         values = values * 255
     elif image.mode != "F" or values.max(initial=0) > 255:
         values = values / 257
-    return np.clip(np.rint(values), 0, 255).astype(np.uint8)
+    grey: NDArray[np.uint8] = np.clip(np.rint(values), 0, 255).astype(np.uint8)
+    return grey
 
 
 def _from_array(array: NDArray[np.uint8], name: str) -> NDArray[np.uint8]:
