@@ -102,13 +102,16 @@ def bare_loop(recipe: Recipe, dataset: Dataset, *, augmented: bool) -> float:
         items = CropDataset(crops, ages, transform=transform, seed=recipe.seed)
         sampler = EpochSampler(len(items), recipe.seed, batch=batch)
         batches = DataLoader(items, batch, sampler=sampler, num_workers=recipe.workers)
+    halved = recipe.optimiser.precision == "bfloat16"
     started = 0.0
     for step, (images, years) in enumerate(batches):
         if step == LOG_EVERY:
             started = time.perf_counter()
-        logits = network(images.contiguous(memory_format=torch.channels_last))
+        with torch.autocast("cpu", torch.bfloat16, enabled=halved):
+            logits = network(images.contiguous(memory_format=torch.channels_last))
+            loss = module.loss(logits, years).mean()
         optimiser.zero_grad()
-        module.loss(logits, years).mean().backward()
+        loss.backward()
         torch.nn.utils.clip_grad_norm_(network.parameters(), recipe.optimiser.clip_norm)
         optimiser.step()
     return (steps - LOG_EVERY) * batch / (time.perf_counter() - started)
@@ -136,6 +139,7 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=96)
     parser.add_argument("--batch", type=int, default=48)
     parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--precision", default="float32", choices=["float32", "bfloat16"])
     parser.add_argument("--steps", type=int, default=80, help=f"the first {LOG_EVERY} warm up")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every figure here")
@@ -146,7 +150,9 @@ def main() -> None:
     recipe = base.model_copy(
         update={
             "model": Model(backbone=options.backbone, size=options.size, pretrained=False),
-            "optimiser": base.optimiser.model_copy(update={"batch_size": options.batch}),
+            "optimiser": base.optimiser.model_copy(
+                update={"batch_size": options.batch, "precision": options.precision}
+            ),
             "stages": [Stage(epochs=1, size=options.size)],
         }
     )

