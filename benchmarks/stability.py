@@ -27,7 +27,7 @@ SHIFTS = (0.0, 0.001, 0.1, 0.5, 1.0)
 
 
 def shifted(landmarks: Landmarks, x: float, y: float) -> Landmarks:
-    return Landmarks.from_array(landmarks.to_array() + [x, y])
+    return Landmarks.from_array(landmarks.to_array() + np.array([x, y]))
 
 
 def main() -> None:
