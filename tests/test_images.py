@@ -32,6 +32,12 @@ def pixels(small: Image.Image) -> NDArray[np.uint8]:
     return np.array(small)
 
 
+def test_formats_that_would_start_a_program_are_not_read() -> None:
+    page = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 90 70\n%%EndComments\n"
+    with pytest.raises(UnreadableImageError, match="EPS files are not read"):
+        load_image(page)
+
+
 def test_path_bytes_pil_and_array_give_the_same_pixels(
     tmp_path: Path, small: Image.Image, pixels: NDArray[np.uint8]
 ) -> None:

@@ -7,6 +7,7 @@ import io
 import ipaddress
 import json
 import os
+import re
 import signal
 import socket
 import struct
@@ -36,9 +37,13 @@ from schemathesis.specs.openapi.checks import ignored_auth, positive_data_accept
 from agelens import AgeEstimator
 from agelens.web.app import create_app
 from agelens.web.batching import Batcher
-from agelens.web.errors import FetchError, RateError, UrlRefusedError
+from agelens.web.body import Upload
+from agelens.web.errors import DeadlineError, FetchError, RateError, UrlRefusedError
 from agelens.web.fetch import Fetcher, is_public
 from agelens.web.limits import RateLimiter, client_of
+from agelens.web.metrics import Metrics
+from agelens.web.middleware import Edge
+from agelens.web.service import Answer, Service
 from agelens.web.settings import Settings, SettingsError, load_settings
 
 PHOTO = ASTRONAUT.read_bytes()
@@ -47,7 +52,7 @@ JPEG = {"content-type": "image/jpeg"}
 
 @pytest.fixture(scope="module")
 def client() -> Iterator[TestClient]:
-    limits = Settings(jobs=2, max_body=2_000_000, max_pixels=4_000_000, max_files=3)
+    limits = Settings(jobs=2, max_body=2_000_000, max_pixels=4_000_000, max_files=3, deadline=30)
     with TestClient(create_app(limits)) as client:
         yield client
 
@@ -139,16 +144,86 @@ def test_random_bodies_leave_it_well(client: TestClient) -> None:
     assert client.get("/readyz").json() == {"status": "ok"}
 
 
-def test_a_reader_that_is_killed_costs_no_answer(client: TestClient) -> None:
-    service = client.app.state.service  # type: ignore[attr-defined]
-    for pid in service.readers.processes:
-        os.kill(pid, signal.SIGKILL)
-    assert estimate(client, PHOTO).status_code in (200, 422)
-    deadline = time.monotonic() + 30
-    while len(service.readers.processes) < 2 and time.monotonic() < deadline:
-        estimate(client, PHOTO)
-        time.sleep(0.1)
+def test_readers_that_are_killed_cost_no_answer(client: TestClient) -> None:
+    readers = client.app.state.service.readers  # type: ignore[attr-defined]
+
+    def kill_all() -> None:
+        killed = readers.processes
+        for pid in killed:
+            os.kill(pid, signal.SIGKILL)
+        while not set(killed).isdisjoint(readers.processes):
+            time.sleep(0.01)
+
+    def wait_for_both() -> None:
+        deadline = time.monotonic() + 30
+        while len(readers.processes) < 2:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+
+    kill_all()
     assert estimate(client, PHOTO).status_code == 200
+    wait_for_both()
+    kill_all()
+    wait_for_both()  # without a request
+    assert estimate(client, PHOTO).status_code == 200
+
+
+def test_an_overload_ends_no_reader_and_the_newest_are_answered() -> None:
+    stream = io.BytesIO()
+    Image.new("RGB", (3000, 3000)).save(stream, "JPEG")
+    upload = Upload("large.jpg", stream.getvalue())
+
+    async def run() -> list[Answer | BaseException]:
+        service = Service(Settings(jobs=1, deadline=3), Metrics())
+        await service.start()
+        try:
+            before = service.readers.processes
+            asked = (service.estimate([upload]) for _ in range(120))
+            answers = await asyncio.gather(*asked, return_exceptions=True)
+            (last,) = await service.estimate([upload])
+            assert last.width == 3000
+            assert service.readers.processes == before
+            return [one if isinstance(one, BaseException) else one[0] for one in answers]
+        finally:
+            await service.stop()
+
+    answers = asyncio.run(run())
+    assert isinstance(answers[-1], Answer)
+    assert isinstance(answers[1], DeadlineError)
+
+
+def test_downloads_leave_the_service_its_connections() -> None:
+    async def run() -> None:
+        release = asyncio.Event()
+
+        async def app(_scope: Any, _receive: Any, send: Any) -> None:
+            await release.wait()
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            await send({"type": "http.response.body", "body": b""})
+
+        edge = Edge(app, metrics=Metrics(), connections=1)
+
+        async def ask(path: str) -> int:
+            sent: list[Any] = []
+
+            async def send(message: Any) -> None:
+                sent.append(message)
+
+            async def receive() -> Any:
+                return {"type": "http.request", "body": b"", "more_body": False}
+
+            await edge({"type": "http", "path": path, "method": "GET"}, receive, send)
+            return int(sent[0]["status"])
+
+        download = asyncio.create_task(ask("/models/age.onnx"))
+        first = asyncio.create_task(ask("/v1/estimate"))
+        await asyncio.sleep(0)
+        assert await ask("/v1/estimate") == 503
+        release.set()
+        assert await asyncio.gather(download, first) == [200, 200]
+        assert await ask("/v1/estimate") == 200
+
+    asyncio.run(run())
 
 
 def test_concurrent_requests_get_their_own_answers(client: TestClient) -> None:
@@ -262,6 +337,7 @@ def test_the_rate_limit_by_hand() -> None:
     limiter.check("a")
     assert client_of("2001:db8::1") == client_of("2001:db8::2")
     assert client_of("192.0.2.1") != client_of("192.0.2.2")
+    assert client_of("::ffff:192.0.2.1") == client_of("192.0.2.1")
 
 
 def test_batches_join_what_waits() -> None:
@@ -289,11 +365,20 @@ def test_batches_join_what_waits() -> None:
 @pytest.mark.parametrize(
     "address",
     ["127.0.0.1", "10.1.2.3", "169.254.169.254", "0.0.0.0", "::1", "fe80::1", "fc00::1",
-     "::ffff:10.0.0.1", "64:ff9b::a00:1", "2002:a00:1::", "224.0.0.1", "100.64.0.1"],
+     "::ffff:10.0.0.1", "64:ff9b::a00:1", "2002:a00:1::", "224.0.0.1", "100.64.0.1",
+     "fec0::1", "64:ff9b:1::a00:1", "::10.0.0.1", "ff0e::1"],
 )  # fmt: skip
 def test_private_addresses_are_not_public(address: str) -> None:
     assert not is_public(ipaddress.ip_address(address))
-    assert is_public(ipaddress.ip_address("93.184.216.34"))
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["93.184.216.34", "2606:4700::1111", "::ffff:93.184.216.34", "64:ff9b::5db8:d822",
+     "2002:5db8:d822::1"],
+)  # fmt: skip
+def test_public_addresses_are_public(address: str) -> None:
+    assert is_public(ipaddress.ip_address(address))
 
 
 class _Server(BaseHTTPRequestHandler):
@@ -388,9 +473,18 @@ def test_a_real_process_finishes_what_it_accepted() -> None:
             with urlopen(request, timeout=30) as answer:
                 return json.load(answer)
 
+        def accepted() -> float:
+            """Pictures that are answered, in work or waiting."""
+            with urlopen(f"{url}/metrics", timeout=30) as answer:
+                text = answer.read().decode()
+            counts = re.findall(r"^agelens_(?:pictures_total|pending_pictures) (\S+)$", text, re.M)
+            return sum(map(float, counts))
+
         with ThreadPoolExecutor(8) as pool:
             waiting = [pool.submit(ask) for _ in range(8)]
-            while not any(one.done() for one in waiting):
+            deadline = time.monotonic() + 30
+            while accepted() < 8:
+                assert time.monotonic() < deadline
                 time.sleep(0.005)
             process.send_signal(signal.SIGTERM)
             answers = [one.result() for one in waiting]

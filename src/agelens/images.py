@@ -40,6 +40,11 @@ SUFFIXES = frozenset(
 )
 """File endings that count as pictures when a folder is read."""
 
+FORMATS = frozenset(
+    ["JPEG", "MPO", "PNG", "WEBP", "BMP", "DIB", "TIFF", "GIF", "AVIF", "JPEG2000", "PPM"]
+)
+"""Pillow's names of what is decoded. Of its others, EPS would start Ghostscript."""
+
 # What Pillow's decoders raise on files that are broken in one way or another.
 _DECODER_ERRORS = (
     OSError, SyntaxError, ValueError, EOFError, TypeError, KeyError, IndexError, OverflowError,
@@ -112,6 +117,8 @@ def _decode(data: bytes, name: str, max_pixels: int) -> NDArray[np.uint8]:
     except _DECODER_ERRORS as error:
         raise UnreadableImageError(name, "not an image that Pillow can read") from error
     with image:
+        if image.format not in FORMATS:
+            raise UnreadableImageError(name, f"{image.format} files are not read")
         return _to_rgb(image, name, max_pixels)
 
 

@@ -10,8 +10,14 @@ const WORDS: Record<string, string> = {
   NotReadableError: "The camera is busy in another program. Close that one, or choose a picture.",
 };
 
+function release(stream: MediaStream): void {
+  stream.getTracks().forEach((track) => track.stop());
+}
+
 export class Camera {
   private stream: MediaStream | null = null;
+  /** Raised by every start and stop, so that a camera that comes after one is let go. */
+  private turns = 0;
   private facing: "user" | "environment" = "user";
 
   constructor(private readonly video: HTMLVideoElement) {}
@@ -25,28 +31,33 @@ export class Camera {
     return this.stream?.getVideoTracks()[0]?.getSettings().facingMode !== "environment";
   }
 
-  /** Start; the error that is thrown says in words why not. `ended` is called when it is taken away. */
+  /** Start; the error that is thrown says in words why not. `ended` is called when it is taken away.
+   * A start or stop that comes before the camera does takes the place of this one. */
   async start(ended: () => void): Promise<void> {
     this.stop();
+    const mine = this.turns;
     if (!navigator.mediaDevices) {
       throw new Error("The camera needs a safe page: open this one over https, or on localhost.");
     }
     try {
-      this.stream = await navigator.mediaDevices.getUserMedia({
+      const stream = await navigator.mediaDevices.getUserMedia({
         video: { facingMode: this.facing, width: { ideal: 1280 }, height: { ideal: 720 } },
       });
-      this.video.srcObject = this.stream;
+      if (mine !== this.turns) return release(stream);
+      this.stream = stream;
+      this.video.srcObject = stream;
+      stream.getVideoTracks()[0]!.addEventListener("ended", ended);
       await this.video.play();
     } catch (error) {
-      this.stop();
+      if (mine === this.turns) this.stop();
       const { name, message } = error as DOMException;
       throw new Error(WORDS[name] ?? `The camera cannot be used (${message}).`);
     }
-    this.stream.getVideoTracks()[0]!.addEventListener("ended", ended);
   }
 
   stop(): void {
-    this.stream?.getTracks().forEach((track) => track.stop());
+    this.turns += 1;
+    if (this.stream) release(this.stream);
     this.stream = null;
     this.video.srcObject = null;
   }

@@ -16,9 +16,11 @@ const age = get<HTMLInputElement>("age");
 const key = get<HTMLInputElement>("key");
 const camera = new Camera(video);
 
-let manifest: Manifest;
+const known = fetchManifest();
 let device: Device | undefined;
 let shown: File | undefined;
+/** The age that faces are at least, by its field when that was last whole. */
+let years = age.valueAsNumber || 18;
 /** Raised by every new picture, so that a late answer to an old one is not shown. */
 let turn = 0;
 
@@ -37,8 +39,19 @@ const countWords = (count: number) => (count === 1 ? "One face" : `${count} face
 
 const sentence = (words: string) => `${words[0]!.toUpperCase()}${words.slice(1)}.`;
 
-/** Load the models on this device, with a bar. */
-function load(): Device {
+async function fetchManifest(): Promise<Manifest> {
+  try {
+    const response = await fetch("models/manifest.json");
+    if (!response.ok) throw new Error(`status ${response.status}`);
+    return (await response.json()) as Manifest;
+  } catch (error) {
+    throw new Error(`the page could not be loaded fully (${(error as Error).message}); reload it`);
+  }
+}
+
+/** This device; its models are loaded at the first call, with a bar. */
+function load(manifest: Manifest): Device {
+  if (device) return device;
   const megabytes = (bytes: number) => (bytes / 1e6).toFixed(1);
   const bar = get<HTMLProgressElement>("progress");
   const label = document.querySelector<HTMLElement>("#loading label")!;
@@ -68,13 +81,14 @@ function load(): Device {
 }
 
 /** Ages of one picture, by the service or on this device. */
-function estimate(blob: Blob): Promise<Picture> {
-  if (!send.checked) return (device ?? load()).picture(blob, age.valueAsNumber);
-  return ask(manifest.service!, blob, age.valueAsNumber, manifest.coverage, key.value);
+async function estimate(blob: Blob): Promise<Picture> {
+  const manifest = await known;
+  if (!send.checked) return load(manifest).picture(blob, years);
+  return ask(manifest.service!, blob, years, manifest.coverage, key.value);
 }
 
 async function estimateFrame(bitmap: ImageBitmap): Promise<Picture> {
-  if (!send.checked) return (device ?? load()).frame(bitmap, age.valueAsNumber);
+  if (!send.checked) return load(await known).frame(bitmap, years);
   const canvas = new OffscreenCanvas(bitmap.width, bitmap.height);
   canvas.getContext("2d")!.drawImage(bitmap, 0, 0);
   bitmap.close();
@@ -140,13 +154,16 @@ async function startCamera(): Promise<void> {
       say("The camera was taken away. Connect it again, or choose a picture.", true);
     });
   } catch (error) {
+    if (mine !== turn) return;
     stopCamera();
     say((error as Error).message, true);
     return;
   }
-  if (mine !== turn) return camera.stop();
+  if (mine !== turn) return; // whoever raised it has stopped this camera
+  const several = await camera.several();
+  if (mine !== turn) return;
   get("camera").textContent = "Stop the camera";
-  get("turn").hidden = !(await camera.several());
+  get("turn").hidden = !several;
   stage("video", video.videoWidth / video.videoHeight);
   device?.forget().catch(() => {}); // that it could not be loaded is said already
   const times: number[] = [];
@@ -232,6 +249,7 @@ send.addEventListener("change", () => {
 });
 age.addEventListener("change", () => {
   if (!age.validity.valid || !age.value) age.value = "18";
+  years = age.valueAsNumber;
   again();
 });
 get("unlock").addEventListener("submit", (event) => {
@@ -241,12 +259,10 @@ get("unlock").addEventListener("submit", (event) => {
 
 sayWhere();
 try {
-  const response = await fetch("models/manifest.json");
-  if (!response.ok) throw new Error(`status ${response.status}`);
-  manifest = (await response.json()) as Manifest;
+  const manifest = await known;
   get("remote").hidden = manifest.service === null;
-  load();
+  load(manifest);
 } catch (error) {
   get("loading").hidden = true;
-  say(`The page could not be loaded fully (${(error as Error).message}). Reload it.`, true);
+  say(sentence((error as Error).message), true);
 }

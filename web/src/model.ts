@@ -164,13 +164,15 @@ async function openCache(): Promise<Cache | null> {
   }
 }
 
-/** A file whose address changes with its content: from the cache, else from the network. */
+/** A file whose address changes with its content: from the cache, else from the network. What
+ * follows `?` in the address is the SHA-256 that it must have; what has another is not kept. */
 async function fetchCached(url: string, report: (bytes: number) => void): Promise<Uint8Array> {
   const cache = await openCache();
   const known = await cache?.match(url);
-  const response = known ?? (await fetch(url));
+  const { pathname, search } = new URL(url, location.href);
+  const response = known ?? (await fetch(url, { cache: cache ? "no-store" : "default" }));
   if (!response.ok || !response.body) {
-    throw new Error(`${new URL(url, location.href).pathname} gave status ${response.status}`);
+    throw new Error(`${pathname} gave status ${response.status}`);
   }
   const parts: Uint8Array<ArrayBuffer>[] = [];
   let bytes = 0;
@@ -181,8 +183,19 @@ async function fetchCached(url: string, report: (bytes: number) => void): Promis
     report((bytes += value.length));
   }
   const whole = new Blob(parts);
-  if (!known) await cache?.put(url, new Response(whole)).catch(() => {}); // a full disk is no fault
-  return new Uint8Array(await whole.arrayBuffer());
+  const content = await whole.arrayBuffer();
+  if (known) return new Uint8Array(content);
+  if (search && crypto.subtle && search.slice(1) !== (await digest(content))) {
+    throw new Error(`${pathname} is of another version`); // as while a server is updated
+  }
+  await cache?.put(url, new Response(whole)).catch(() => {}); // a full disk is no fault
+  return new Uint8Array(content);
+}
+
+/** SHA-256 in hexadecimal. */
+async function digest(content: ArrayBuffer): Promise<string> {
+  const bytes = new Uint8Array(await crypto.subtle.digest("SHA-256", content));
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
 /** Files of earlier versions need not stay. */

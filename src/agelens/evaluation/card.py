@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ import jinja2
 from agelens import __version__
 from agelens.errors import DataError
 from agelens.evaluation import tables
+from agelens.evaluation.journal import model_digest
 from agelens.evaluation.metrics import SMALL_GROUP
 from agelens.evaluation.report import least_challenge, share, widest, years
 from agelens.files import atomic_path
@@ -163,9 +163,8 @@ def _card(name: str) -> Card:
         (f"member `{member['name']}`", member["sha256"])
         for member in about.get("members", {}).values()
     ]
-    digest = hashlib.sha256(model.path.read_bytes()).hexdigest()
     size = sum(file.stat().st_size for file in model.files)
-    return Card(tables.label(name), digest, size, about, Table("", ("", ""), rows))
+    return Card(tables.label(name), model_digest(name), size, about, Table("", ("", ""), rows))
 
 
 def _files(models: list[Card]) -> Table:

@@ -16,8 +16,10 @@ from agelens.types import Box, Face, Interval, Landmarks, Point, Quality
 
 
 def model_digest(model: str | Path) -> str:
-    """SHA-256 of a model file, which a shipped model's name may stand for."""
-    return hashlib.sha256(AgeModel(model).path.read_bytes()).hexdigest()
+    """SHA-256 of a model file and its members, which a shipped model's name may stand for."""
+    opened = AgeModel(model)
+    parts = dict.fromkeys((opened.path, *opened.files))
+    return hashlib.sha256(b"".join(part.read_bytes() for part in parts)).hexdigest()
 
 
 class Journal:

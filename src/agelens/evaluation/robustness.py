@@ -22,6 +22,7 @@ from agelens.data.scan import main_face
 from agelens.errors import DataError, ImageError
 from agelens.estimator import AgeEstimator, Detector
 from agelens.evaluation.corruptions import CORRUPTIONS, LANDMARK_JITTER, corrupt, jittered
+from agelens.evaluation.journal import model_digest
 from agelens.files import atomic_path
 from agelens.images import load_image
 from agelens.progress import Progress, silent
@@ -266,8 +267,11 @@ def _facts(
     estimator: AgeEstimator, dataset: Dataset, split: str, rows: pd.DataFrame, seed: int
 ) -> dict[str, Any]:
     """All that the estimates of a condition depend on, besides the condition."""
-    files = {"model": estimator.model.path, "detector": shipped("blazeface.onnx")}
-    digests = {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in files.items()}
+    detector = shipped("blazeface.onnx").read_bytes()
+    digests = {
+        "model": model_digest(estimator.model.path),
+        "detector": hashlib.sha256(detector).hexdigest(),
+    }
     pictures = hashlib.sha256("\n".join(rows["path"]).encode()).hexdigest()
     return digests | {
         "agelens": __version__,

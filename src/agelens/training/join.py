@@ -34,12 +34,13 @@ def join(models: Sequence[Path], target: Path) -> None:
         raise ExportError(f"{target}: a model of several is a .json file")
     members = [AgeModel(path) for path in models]
     first = members[0]
-    for path, member in zip(models, members, strict=True):
+    for member in members:
+        path = member.path
         if len(member.files) > 1:
             raise ExportError(f"{path}: is itself of several models; join those")
         same = member.size == first.size and np.array_equal(member.ages, first.ages)
         if not same or not np.allclose(member.template, first.template):
-            raise ExportError(f"{path}: reads other crops than {models[0]}")
+            raise ExportError(f"{path}: reads other crops than {first.path}")
         if not path.resolve().is_relative_to(target.resolve().parent):
             raise ExportError(f"{path}: a member must be beside {target}, or below it")
     facts = {
@@ -53,11 +54,11 @@ def join(models: Sequence[Path], target: Path) -> None:
         "flip": all(model.metadata["flip"] for model in members),
         "precision": ", ".join(dict.fromkeys(model.metadata["precision"] for model in members)),
         "members": {
-            path.resolve().relative_to(target.resolve().parent).as_posix(): {
+            member.path.resolve().relative_to(target.resolve().parent).as_posix(): {
                 "name": member.metadata["name"],
-                "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+                "sha256": hashlib.sha256(member.path.read_bytes()).hexdigest(),
             }
-            for path, member in zip(models, members, strict=True)
+            for member in members
         },
     }
     with atomic_path(target) as partial:

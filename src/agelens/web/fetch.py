@@ -26,19 +26,18 @@ MAX_REDIRECTS = 3
 MAX_URL = 2048
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
+_UNICAST = ipaddress.ip_network("2000::/3")  # all that IANA gives out of IPv6
 _HEADERS = [("Accept", "image/*"), ("Accept-Encoding", "identity"), ("User-Agent", "agelens")]
 
 
 def is_public(address: Address) -> bool:
     """Whether an address belongs to the public internet, IPv4 inside IPv6 included."""
     if isinstance(address, ipaddress.IPv6Address):
-        inner = [address.ipv4_mapped, address.sixtofour, *(address.teredo or ())]
-        if address in _NAT64:
-            inner.append(ipaddress.IPv4Address(int(address) & 0xFFFFFFFF))
-        if any(part is not None and not is_public(part) for part in inner):
+        if address.ipv4_mapped is not None or address in _NAT64:
+            return is_public(ipaddress.IPv4Address(int(address) & 0xFFFFFFFF))
+        inner = (address.sixtofour, *(address.teredo or ()))
+        if address not in _UNICAST or any(part and not is_public(part) for part in inner):
             return False
-        if address.ipv4_mapped is not None:
-            return True
     return address.is_global and not address.is_multicast
 
 

@@ -56,13 +56,18 @@ class RateLimiter:
 
 
 def client_of(host: str | None) -> str:
-    """What is counted as one client: an IPv4 address, or the /64 network of an IPv6 address."""
+    """What is counted as one client: an IPv4 address, or the /64 network of an IPv6 address.
+
+    An IPv4 address that a socket for both gives as IPv6 (``::ffff:192.0.2.1``) is an IPv4 address.
+    """
     try:
         address = ipaddress.ip_address(host or "")
     except ValueError:
         return host or "unknown"
-    if address.version == 6:
-        return str(ipaddress.ip_network((address, 64), strict=False))
+    if isinstance(address, ipaddress.IPv6Address):
+        if address.ipv4_mapped is None:
+            return str(ipaddress.ip_network((address, 64), strict=False))
+        address = address.ipv4_mapped
     return str(address)
 
 

@@ -30,8 +30,9 @@ class Edge:
     Args:
         app: what answers.
         metrics: what counts.
-        connections: requests at once; more are answered 503 before their body is read, because
-            each may hold a whole body in memory. Health and metrics always get an answer.
+        connections: requests under ``/v1/`` at once; more are answered 503 before their body is
+            read, because each may hold a whole body in memory. Health, metrics and the page always
+            get an answer, and are not counted.
     """
 
     def __init__(self, app: ASGIApp, *, metrics: Metrics, connections: int) -> None:
@@ -57,9 +58,10 @@ class Edge:
                     headers.setdefault(name, value)
             await send(message)
 
-        self._open += 1
+        counted = scope["path"].startswith("/v1/")
+        self._open += counted
         try:
-            if self._open > self._connections and scope["path"].startswith("/v1/"):
+            if counted and self._open > self._connections:
                 busy = problem(503, "the service is busy; try again later", {"Retry-After": "1"})
                 await busy(scope, receive, answer)
             else:
@@ -70,7 +72,7 @@ class Edge:
                 raise
             await problem(500, "the service failed; its log says why")(scope, receive, answer)
         finally:
-            self._open -= 1
+            self._open -= counted
             route = getattr(scope.get("route"), "path", "other")  # never a client's own words
             self._metrics.requests.labels(route, str(status)).inc()
             self._metrics.seconds.labels(route).observe(time.perf_counter() - start)

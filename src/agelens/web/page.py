@@ -121,7 +121,7 @@ def manifest(
 def export_page(folder: Path, model: AgeModel, *, service: str | None = None) -> None:
     """Write the page as files that any web server can serve, under any path.
 
-    A page of an earlier version is replaced; other files stay.
+    What an earlier export wrote, as its manifest lists it, is replaced; other files stay.
 
     Args:
         folder: where to; made if it is not there.
@@ -137,9 +137,10 @@ def export_page(folder: Path, model: AgeModel, *, service: str | None = None) ->
     estimate = service and f"{service.rstrip('/')}/v1/estimate"
     files = {f"{ASSETS}/{name}": path for name, path in page_files().items()}
     files |= {f"models/{name}": path for name, path in model_files(model).items()}
-    facts = json.dumps(manifest(model, service=estimate))
+    facts = json.dumps(manifest(model, service=estimate) | {"files": sorted(files)})
     meta = f'{_ENTRY}<meta http-equiv="Content-Security-Policy" content="{policy(service)}">'
     index = (STATIC / "index.html").read_text("utf-8").replace(_ENTRY, meta, 1)
+    old = _exported(folder) - set(files)
     try:
         for name, path in files.items():
             with atomic_path(folder / name) as partial:
@@ -147,9 +148,8 @@ def export_page(folder: Path, model: AgeModel, *, service: str | None = None) ->
         for name, text in ((f"models/{MANIFEST}", facts), ("index.html", index)):
             with atomic_path(folder / name) as partial:
                 partial.write_text(text, "utf-8")
-        for old in (folder / ASSETS).iterdir():
-            if f"{ASSETS}/{old.name}" not in files:
-                old.unlink()
+        for name in old:
+            (folder / name).unlink()
     except OSError as error:
         raise PageError(f"{error.filename or folder}: {error.strerror or error}") from error
 
@@ -179,6 +179,7 @@ def page_routes(model: AgeModel, *, coverage: float = 0.9, min_score: float = 0.
     model = page_model(model)
     known = {ASSETS: assets, "models": model_files(model)}
     facts = manifest(model, coverage=coverage, min_score=min_score, service="v1/estimate")
+    digests = {facts[part]["file"]: facts[part]["sha256"] for part in ("detector", "age")}
     fresh = headers() | {"Cache-Control": "no-cache"}
     kept = headers() | {"Cache-Control": "public, max-age=31536000, immutable"}
 
@@ -190,9 +191,11 @@ def page_routes(model: AgeModel, *, coverage: float = 0.9, min_score: float = 0.
 
     async def asset(request: Request) -> Response:
         folder, name = request.url.path.split("/")[-2:]
-        path = known[folder].get(request.path_params["name"])
-        if path is None:
-            raise HTTPException(404, f"{folder}/{name}: the page has no such file")
+        path = known[folder].get(name)
+        # Another version's page asks with its digest; these bytes would be kept as that file.
+        other = folder == "models" and request.url.query != digests.get(name)
+        if path is None or other:
+            raise HTTPException(404, f"{folder}/{name}: this version's page has no such file")
         return FileResponse(path, headers=kept)
 
     return APIRouter(
@@ -203,6 +206,16 @@ def page_routes(model: AgeModel, *, coverage: float = 0.9, min_score: float = 0.
             Route(f"/{ASSETS}/{{name}}", asset, include_in_schema=False),
         ]
     )
+
+
+def _exported(folder: Path) -> set[str]:
+    """Files in `folder` that the manifest of an earlier export lists; none if there is none."""
+    try:
+        listed = set(json.loads((folder / "models" / MANIFEST).read_text("utf-8"))["files"])
+        found = [path for part in (ASSETS, "models") for path in (folder / part).iterdir()]
+        return {f"{path.parent.name}/{path.name}" for path in found} & listed
+    except (OSError, ValueError, KeyError, TypeError):
+        return set()
 
 
 def _describe(name: str, path: Path) -> dict[str, Any]:

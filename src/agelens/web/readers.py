@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -40,6 +41,8 @@ START_SECONDS = 60.0
 """A reader that is not ready by then is given up; imports are slow on a loaded machine."""
 ATTEMPTS = 2
 """Readers that a picture may end. The first may have been ended by something else."""
+CHECK_SECONDS = 1.0
+"""How often an idle reader is looked at: whether its process is still alive."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +103,7 @@ def _read_forever(connection: Connection, look: Look) -> None:
     if sys.platform == "linux":  # short of memory, let the kernel end a reader and not the service
         with contextlib.suppress(OSError):
             Path("/proc/self/oom_score_adj").write_text("1000")
+    cv2.setNumThreads(1)  # there is a reader for each processor
     warnings.simplefilter("ignore")  # Pillow's on sizes; `max_pixels` is the limit
     detector = FaceDetector(threads=1)
     detector.detect(np.zeros((480, 640, 3), np.uint8))  # the first call is slow
@@ -162,7 +166,6 @@ class _Reader:
 @dataclass(slots=True, eq=False)
 class _Job:
     data: bytes
-    deadline: float
     done: asyncio.Future[Found]
     attempts: int = 0
 
@@ -173,12 +176,17 @@ class Readers:
     Args:
         count: of processes.
         look: what they do with a picture.
+        patience: seconds that one may work on a picture; then it is ended.
         on_restart: called when one had to be replaced.
     """
 
-    def __init__(self, count: int, look: Look, on_restart: Callable[[], None]) -> None:
+    def __init__(
+        self, count: int, look: Look, patience: float, on_restart: Callable[[], None]
+    ) -> None:
         self._readers = [_Reader(look) for _ in range(count)]
-        self._jobs: asyncio.Queue[_Job] = asyncio.Queue()
+        self._patience = patience
+        # The newest first: with too much to do, the oldest would be answered too late anyway.
+        self._jobs: asyncio.LifoQueue[_Job] = asyncio.LifoQueue()
         self._threads = ThreadPoolExecutor(count, "agelens-reader")
         self._tasks: list[asyncio.Task[None]] = []
         self._on_restart = on_restart
@@ -204,28 +212,27 @@ class Readers:
             reader.close()
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    async def read(self, data: bytes, deadline: float) -> Found:
+    async def read(self, data: bytes) -> Found:
         """Decode a picture and find its faces.
 
         Args:
             data: the bytes of an image file.
-            deadline: on the event loop's clock; a reader that takes longer is ended.
 
         Raises:
             ImageError: the picture is broken, too large or too small.
             ReaderDiedError: it ended its reader.
         """
-        job = _Job(data, deadline, asyncio.get_running_loop().create_future())
+        job = _Job(data, asyncio.get_running_loop().create_future())
         self._jobs.put_nowait(job)
         return await job.done
 
     async def _work(self, reader: _Reader) -> None:
         loop = asyncio.get_running_loop()
         while True:
-            job = await self._jobs.get()
+            job = await self._next(reader)
             if job.done.done():  # its client has been told that it is too late
                 continue
-            timer = loop.call_at(job.deadline, reader.expire)
+            timer = loop.call_later(self._patience, reader.expire)
             try:
                 answer = await loop.run_in_executor(self._threads, reader.ask, job.data)
             except (EOFError, OSError):
@@ -237,6 +244,20 @@ class Readers:
             _settle(job, answer)
             if reader.overdue:  # the timer fired while the answer was on its way
                 await self._replace(reader)
+
+    async def _next(self, reader: _Reader) -> _Job:
+        """The next picture. A reader that ended while it was idle is replaced first."""
+        while True:
+            job = None
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(CHECK_SECONDS):
+                    job = await self._jobs.get()
+            if not reader.process.is_alive():
+                if job is not None:  # for whichever reader is first
+                    self._jobs.put_nowait(job)
+                await self._replace(reader)
+            elif job is not None:
+                return job
 
     def _give_back(self, job: _Job, *, overdue: bool) -> None:
         job.attempts += 1

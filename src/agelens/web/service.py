@@ -52,7 +52,7 @@ class Service:
             settings.max_pixels,
             settings.max_faces,
         )
-        self.readers = Readers(settings.readers, look, metrics.restarts.inc)
+        self.readers = Readers(settings.readers, look, settings.deadline, metrics.restarts.inc)
         # A face costs the model a third of what its picture costs a reader.
         self._batcher = Batcher(
             model.predict,
@@ -104,9 +104,7 @@ class Service:
         self._count(len(uploads))
         try:
             async with asyncio.timeout_at(deadline), asyncio.TaskGroup() as group:
-                tasks = [
-                    group.create_task(self._one(upload, estimator, deadline)) for upload in uploads
-                ]
+                tasks = [group.create_task(self._one(upload, estimator)) for upload in uploads]
         except TimeoutError as error:
             raise DeadlineError(f"no answer in {self._settings.deadline:g} seconds") from error
         except BaseExceptionGroup as errors:
@@ -118,11 +116,11 @@ class Service:
         self._metrics.faces.inc(sum(len(answer.faces) for answer in answers))
         return answers
 
-    async def _one(self, upload: Upload, estimator: AgeEstimator, deadline: float) -> Answer:
+    async def _one(self, upload: Upload, estimator: AgeEstimator) -> Answer:
         if not upload.data:
             raise UnreadableImageError(upload.name, "the file is empty")
         try:
-            found = await self.readers.read(upload.data, deadline)
+            found = await self.readers.read(upload.data)
         except ImageError as error:
             raise type(error)(upload.name, error.reason) from None
         except ReaderDiedError as error:
