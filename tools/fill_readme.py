@@ -32,6 +32,12 @@ def figures(reports: dict[str, dict[str, Any]], cold: dict[str, Any]) -> str:
     def share(name: str) -> str:
         return row(lambda own: f"{own['value']:.1%} [{own['low']:.1%}, {own['high']:.1%}]", name)
 
+    def spoilt(report: dict[str, Any], span: str) -> str:
+        if "corruptions" not in report:
+            return "not measured"
+        mean = report["corruptions"]["means"][span]
+        return f"{mean['mae']:.2f}, {mean['ratio']:.2f}"
+
     missed = [
         f"{len(one['missed'])} of {one['images']:,} ({one['miss_rate']:.2%})" for one in every
     ]
@@ -49,6 +55,11 @@ def figures(reports: dict[str, dict[str, Any]], cold: dict[str, Any]) -> str:
         *(f"| within {n} years | {share(f'within_{n}')} |" for n in (3, 5, 10)),
         f"| labels inside the {first['coverage']:.0%} interval | {share('coverage')} |",
         f"| mean width of it, years | {years('width')} |",
+        *(
+            f"| in bad conditions, severities {span}: MAE, its ratio to clean "
+            f"| {' | '.join(spoilt(report, span) for report in every)} |"
+            for span in ("1-3", "1-5")
+        ),
         f"| no face found | {' | '.join(missed)} |",
         "",
         f"By group, `{first['model']}`:",

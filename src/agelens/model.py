@@ -24,7 +24,7 @@ SHIPPED = {
     "lite2": "age-lite2.onnx",
 }
 """Names of the models inside the package, and their files."""
-ALIASES = {"default": "lite2", "light": "lite2"}
+ALIASES = {"default": "best", "light": "lite2"}
 BATCH = 32
 """Crops in one call of the network, so that a crowd's memory stays bounded."""
 

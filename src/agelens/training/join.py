@@ -20,7 +20,8 @@ def join(models: Sequence[Path], target: Path) -> None:
 
     Networks of different kinds err differently, so that their mean errs less than each ("Simple and
     scalable predictive uncertainty estimation using deep ensembles", Lakshminarayanan, Pritzel and
-    Blundell, NeurIPS 2017), in their time together. The new model has no calibration yet.
+    Blundell, NeurIPS 2017), in their time together. The new model tells the recipe of the
+    first, and has no calibration yet.
 
     Args:
         models: model files that read the same crops, in the folder of `target` or below it.
@@ -28,7 +29,8 @@ def join(models: Sequence[Path], target: Path) -> None:
 
     Raises:
         ModelError: a member cannot be opened.
-        ExportError: the members read other crops than each other, or are elsewhere.
+        ExportError: the members read other crops or learnt from other data than each other, or
+            are elsewhere.
     """
     if target.suffix != ".json":
         raise ExportError(f"{target}: a model of several is a .json file")
@@ -41,6 +43,8 @@ def join(models: Sequence[Path], target: Path) -> None:
         same = member.size == first.size and np.array_equal(member.ages, first.ages)
         if not same or not np.allclose(member.template, first.template):
             raise ExportError(f"{path}: reads other crops than {first.path}")
+        if member.metadata["training"]["manifest"] != first.metadata["training"]["manifest"]:
+            raise ExportError(f"{path}: learnt from another dataset than {first.path}")
         if not path.resolve().is_relative_to(target.resolve().parent):
             raise ExportError(f"{path}: a member must be beside {target}, or below it")
     facts = {
@@ -50,6 +54,7 @@ def join(models: Sequence[Path], target: Path) -> None:
         "size": first.size,
         "ages": first.metadata["ages"],
         "template": first.metadata["template"],
+        "training": first.metadata["training"],
         "licence": " ".join(dict.fromkeys(model.metadata["licence"] for model in members)),
         "flip": all(model.metadata["flip"] for model in members),
         "precision": ", ".join(dict.fromkeys(model.metadata["precision"] for model in members)),
