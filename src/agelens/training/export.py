@@ -27,9 +27,7 @@ TOLERANCE = 1e-3
 CHECKED_CROPS = 256
 INT8_COST = 0.08
 """Largest rise of the validation error, in years, that 8 bits may cost."""
-LICENCE = (
-    "Trained on UTKFace: for non-commercial research use only. ImageNet start weights: Apache-2.0."
-)
+LICENCE = "Trained on UTKFace: for non-commercial research use only. Start weights: see NOTICE."
 
 
 def export(

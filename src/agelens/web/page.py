@@ -76,8 +76,8 @@ def page_files() -> dict[str, Path]:
     """
     if not (STATIC / "index.html").is_file():
         raise PageError(
-            "the web page is not built; in a clone of the repository, run: "
-            "cd web && npm ci && npm run build"
+            "the web page is not here; in a clone of the repository, run: "
+            "cd web && npm ci && npm run build && pip install ."
         )
     return {path.name: path for path in sorted((STATIC / ASSETS).iterdir())}
 
