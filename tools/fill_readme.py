@@ -1,9 +1,10 @@
 """Write the measured figures into the README, between its two markers.
 
-    python tools/fill_readme.py COLD_START.json REPORT.json [REPORT.json ...]
+    python tools/fill_readme.py COLD_START.json PEERS.json REPORT.json [REPORT.json ...]
 
-The first file is from `benchmarks/cold_start.py`, the others from `agelens evaluate NAME DIR
---split test --json FILE`, the default model first. So no figure of the README is typed by hand.
+The first file is from `benchmarks/cold_start.py`, the second from `benchmarks/accuracy_peers.py`,
+the others from `agelens evaluate NAME DIR --split test --json FILE`, the default model first. So no
+figure of the README is typed by hand.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ README = Path(__file__).parent.parent / "README.md"
 START, END = "<!-- figures -->\n", "<!-- /figures -->\n"
 
 
-def figures(reports: dict[str, dict[str, Any]], cold: dict[str, Any]) -> str:
+def figures(reports: dict[str, dict[str, Any]], cold: dict[str, Any], peers: dict[str, Any]) -> str:
     """The tables of reports, by the files that they are in, as Markdown."""
     every = list(reports.values())
     first = every[0]
@@ -73,6 +74,20 @@ def figures(reports: dict[str, dict[str, Any]], cold: dict[str, Any]) -> str:
             f"| {group['bias']['value']:+.2f} | {group['coverage']['value']:.1%} |"
             for name, group in groups.items()
         ]
+    count = peers["sample"] or "all"
+    lines += [
+        "",
+        f"Against others, on {count} of the {peers['split']} pictures, each with its own detection "
+        "(`benchmarks/accuracy_peers.py`;",
+        "face-api's network was trained on UTKFace, these pictures included):",
+        "",
+        "| | MAE of the faces it found | no face found |",
+        "|---|---|---|",
+        *(
+            f"| {name} | {own['mae']:.2f} | {own['missed']} of {own['images']} |"
+            for name, own in peers["estimators"].items()
+        ),
+    ]
     ratio = cold["ratio_agelens_to_peer"]
     sources = ", ".join(f"[{Path(source).name}]({source})" for source in reports)
     lines += [
@@ -88,7 +103,7 @@ def figures(reports: dict[str, dict[str, Any]], cold: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def main(cold: str, *paths: str) -> None:
+def main(cold: str, peers: str, *paths: str) -> None:
     """Replace what is between the markers."""
     text = README.read_text("utf-8")
     before, rest = text.split(START)
@@ -98,7 +113,8 @@ def main(cold: str, *paths: str) -> None:
         Path(path).resolve().relative_to(root).as_posix(): json.loads(Path(path).read_text("utf-8"))
         for path in paths
     }
-    filled = figures(reports, json.loads(Path(cold).read_text("utf-8")))
+    times, others = (json.loads(Path(path).read_text("utf-8")) for path in (cold, peers))
+    filled = figures(reports, times, others)
     README.write_text(before + START + filled + END + after, "utf-8")
 
 
