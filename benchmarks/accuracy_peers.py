@@ -28,7 +28,7 @@ from agelens.data.manifest import Dataset
 from agelens.data.scan import main_face
 from agelens.evaluation.compare import compare
 from agelens.evaluation.evaluate import predict_split
-from agelens.files import atomic_path
+from agelens.evaluation.report import write_json
 from agelens.images import load_image
 from agelens.types import Box
 
@@ -138,8 +138,7 @@ def main() -> None:
     }
     print(json.dumps(report, indent=2))
     if options.json:
-        with atomic_path(options.json) as partial:
-            partial.write_text(json.dumps(report, indent=2) + "\n", "utf-8")
+        write_json(report, options.json)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ import numpy as np
 from agelens.align import align_face
 from agelens.calibrate import quantile
 from agelens.data.manifest import Dataset, landmarks_of
-from agelens.files import atomic_path
+from agelens.evaluation.report import write_json
 from agelens.images import load_image
 from agelens.model import AgeModel
 from agelens.types import Landmarks
@@ -62,8 +62,7 @@ def main() -> None:
         }
     print(json.dumps(report, indent=2))
     if options.json:
-        with atomic_path(options.json) as partial:
-            partial.write_text(json.dumps(report, indent=2) + "\n", "utf-8")
+        write_json(report, options.json)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from agelens.files import atomic_path
+from agelens.evaluation.report import write_json
 
 
 def hours(run: Path) -> float:
@@ -52,8 +52,7 @@ def main() -> None:
     }
     print(json.dumps(report, indent=2))
     if options.json:
-        with atomic_path(options.json) as partial:
-            partial.write_text(json.dumps(report, indent=2) + "\n", "utf-8")
+        write_json(report, options.json)
 
 
 if __name__ == "__main__":

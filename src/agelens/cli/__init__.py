@@ -42,7 +42,14 @@ __all__ = [
     "training",
     "video",
 ]
-VIDEO_PACKAGES = ("av", "supervision", "trackers")
+EXTRAS = {
+    "video": ("av", "supervision", "trackers"),
+    "web": (
+        "fastapi", "httpcore2", "prometheus_client", "pydantic_settings", "python_multipart",
+        "starlette", "uvicorn",
+    ),
+}  # fmt: skip
+"""What the extras bring besides what "train" does, by the name that is imported."""
 
 
 @app.callback(invoke_without_command=True)
@@ -65,7 +72,7 @@ def main() -> None:
     except ModuleNotFoundError as error:
         if error.name is None or error.name.startswith("agelens"):
             raise
-        extra = "video" if error.name in VIDEO_PACKAGES else "train"
+        extra = next((name for name, own in EXTRAS.items() if error.name in own), "train")
         missing = MissingExtraError(
             f"this command needs {error.name}: pip install 'agelens[{extra}]'"
         )

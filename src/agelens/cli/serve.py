@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 
 from agelens.cli.common import app
-from agelens.errors import MissingExtraError
 
 
 @app.command()
@@ -70,15 +69,9 @@ def serve(
 
     Everything can also be set by a variable, such as AGELENS_MAX_BODY; docs/service.md names all.
     """
-    try:
-        from agelens.web.server import serve as run
-        from agelens.web.settings import load_settings
-    except ModuleNotFoundError as error:
-        if error.name is None or error.name.startswith("agelens"):
-            raise
-        raise MissingExtraError(
-            f"this command needs {error.name}: pip install 'agelens[web]'"
-        ) from error
+    from agelens.web.server import serve as run
+    from agelens.web.settings import load_settings
+
     run(
         load_settings(
             host=host,
