@@ -1,0 +1,59 @@
+"""Errors of two models averaged in every share, and of more views: why `best` is what it is.
+
+    python benchmarks/join_shares.py DIR lite2 resnet50
+
+On the validation crops of a prepared dataset. A view of 1.08 shows that much more around the face.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from agelens.calibrate import quantile
+from agelens.data.manifest import Dataset
+from agelens.model import AgeModel
+from agelens.training.crops import MARGIN, aligned_crops
+
+SHARES = (0.0, 0.3, 0.4, 0.5, 0.6, 0.7, 1.0)
+VIEWS = ((1.0,), (1.0, 1.08), (0.92, 1.0, 1.08))
+
+
+def view(crops: np.ndarray, zoom: float, size: int) -> np.ndarray:
+    side = round(size * zoom)
+    start = (crops.shape[1] - side) // 2
+    cut = crops[:, start : start + side, start : start + side]
+    how = cv2.INTER_AREA if zoom > 1 else cv2.INTER_LINEAR
+    return np.stack([cv2.resize(crop, (size, size), interpolation=how) for crop in cut])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("data", type=Path)
+    parser.add_argument("first")
+    parser.add_argument("second")
+    options = parser.parse_args()
+    models = [AgeModel(options.first), AgeModel(options.second)]
+    size = models[0].size
+    crops, ages = aligned_crops(Dataset.load(options.data), "validation", size, margin=MARGIN)
+
+    def error(distributions: np.ndarray) -> float:
+        return float(np.abs(quantile(distributions, models[0].ages, 0.5) - ages).mean())
+
+    zooms = sorted({zoom for zooms in VIEWS for zoom in zooms})
+    seen = {zoom: view(np.array(crops), zoom, size) for zoom in zooms}
+    answers = {zoom: [model.predict(seen[zoom]) for model in models] for zoom in zooms}
+    first, second = answers[1.0]
+    for share in SHARES:
+        print(
+            f"share of {options.second} {share}: {error((1 - share) * first + share * second):.3f}"
+        )
+    for several in VIEWS:
+        print(f"views {several}: {error(np.mean([answers[zoom] for zoom in several], (0, 1))):.3f}")
+
+
+if __name__ == "__main__":
+    main()
