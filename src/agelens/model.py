@@ -25,8 +25,32 @@ SHIPPED = {
 }
 """Names of the models inside the package, and their files."""
 ALIASES = {"default": "best", "light": "lite2"}
+NOT_OURS = "not a model file that `agelens export` or `agelens join` wrote"
 BATCH = 32
 """Crops in one call of the network, so that a crowd's memory stays bounded."""
+
+
+def files_of(model: str | Path) -> tuple[Path, tuple[Path, ...]]:
+    """The file of a model, and the ONNX files that it is made of, which are not opened.
+
+    Args:
+        model: a name of `SHIPPED` or `ALIASES`, or the path of a model file.
+
+    Raises:
+        ModelError: no such file, or a JSON file that names no members.
+    """
+    name = ALIASES.get(str(model), str(model))
+    path = shipped(SHIPPED[name]) if name in SHIPPED else Path(name)
+    if name not in SHIPPED and not path.is_file():
+        known = ", ".join([*ALIASES, *SHIPPED])
+        raise ModelError(f"{name}: no such file; give a model file, or one of: {known}")
+    if path.suffix != ".json":
+        return path, (path,)
+    try:
+        members = json.loads(path.read_text("utf-8"))["members"]
+        return path, tuple(path.parent / file for file in members)
+    except (KeyError, TypeError, ValueError) as error:
+        raise ModelError(f"{name}: {NOT_OURS}") from error
 
 
 class AgeModel:
@@ -50,27 +74,20 @@ class AgeModel:
     """
 
     def __init__(self, model: str | Path = "default", *, threads: int = 0) -> None:
-        name = ALIASES.get(str(model), str(model))
-        if name not in SHIPPED and not Path(name).is_file():
-            known = ", ".join([*ALIASES, *SHIPPED])
-            raise ModelError(f"{name}: no such file; give a model file, or one of: {known}")
-        self.path = shipped(SHIPPED[name]) if name in SHIPPED else Path(name)
+        self.path, self.files = files_of(model)
         try:
-            if self.path.suffix == ".json":
-                self.metadata: dict[str, Any] = json.loads(self.path.read_text("utf-8"))
-                self.files = tuple(self.path.parent / file for file in self.metadata["members"])
-            else:
-                self.files = (self.path,)
             self._sessions = [open_session(file, threads) for file in self.files]
-            if self.path.suffix != ".json":
-                facts = self._sessions[0].get_modelmeta().custom_metadata_map
-                self.metadata = json.loads(facts[METADATA_KEY])
-        except (KeyError, TypeError, ValueError) as error:
-            raise ModelError(f"{name}: not a model file that `agelens export` wrote") from error
+            if self.path.suffix == ".json":
+                text = self.path.read_text("utf-8")
+            else:
+                text = self._sessions[0].get_modelmeta().custom_metadata_map[METADATA_KEY]
+            self.metadata: dict[str, Any] = json.loads(text)
+        except KeyError as error:
+            raise ModelError(f"{model}: {NOT_OURS}") from error
         except ORT_ERRORS as error:
-            raise ModelError(f"{name}: not a model that ONNX Runtime can open") from error
+            raise ModelError(f"{model}: not a model that ONNX Runtime can open") from error
         if self.metadata["format"] != FORMAT:
-            raise ModelError(f"{name}: its format needs another version of agelens")
+            raise ModelError(f"{model}: its format needs another version of agelens")
         self.size = int(self.metadata["size"])
         self.template = np.array(self.metadata["template"], np.float64)
         self.ages = np.array(self.metadata["ages"], np.float32)

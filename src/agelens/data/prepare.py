@@ -57,7 +57,7 @@ def prepare(
     # After the scan, whose journal outlives this table.
     rows = [_label(row, found.get(row["path"], Labels(None, None, None))) for row in rows]
     # Where a landmark lies in a picture means nothing here, so no template can be learnt.
-    frame, template = manifest.build(rows, AgeModel().template)
+    frame, template = manifest.build(rows, AgeModel("light").template)
     return manifest.save(folder, root, frame, template, unmatched)
 
 

@@ -11,14 +11,14 @@ import numpy as np
 
 from agelens import __version__
 from agelens.data.manifest import Dataset
-from agelens.model import AgeModel
+from agelens.model import AgeModel, files_of
 from agelens.types import Box, Face, Interval, Landmarks, Point, Quality
 
 
 def model_digest(model: str | Path) -> str:
     """SHA-256 of a model file and its members, which a shipped model's name may stand for."""
-    opened = AgeModel(model)
-    parts = dict.fromkeys((opened.path, *opened.files))
+    path, files = files_of(model)
+    parts = dict.fromkeys((path, *files))
     return hashlib.sha256(b"".join(part.read_bytes() for part in parts)).hexdigest()
 
 

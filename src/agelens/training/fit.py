@@ -208,7 +208,7 @@ def _bfloat16(recipe: Recipe, accelerator: str) -> bool:
         return recipe.optimiser.precision == "bfloat16"
     if accelerator != "cpu" and torch.cuda.is_available():
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    # 1.6 times as fast as floats on Zen 5; elsewhere PyTorch emulates it, slowly.
+    # 1.8 times as fast as floats on Zen 5; elsewhere PyTorch emulates it, slowly.
     return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
 
 
