@@ -21,7 +21,8 @@ def test_public_names_are_these() -> None:
         "AgeEstimator", "AgelensError", "Box", "CheckpointError", "DataError",
         "ExportError", "Face", "ImageError",
         "ImageTooLargeError", "Interval", "Landmarks", "MissingExtraError", "ModelError", "Point",
-        "Quality", "RecipeError", "UnreadableImageError", "__version__",
+        "Quality", "RecipeError", "UnreadableImageError", "VideoError",
+        "__version__",
     }  # fmt: skip
     for name in agelens.__all__:
         assert getattr(agelens, name) is not None
@@ -29,7 +30,7 @@ def test_public_names_are_these() -> None:
 
 def test_every_error_is_an_agelens_error() -> None:
     errors = [name for name in agelens.__all__ if name.endswith("Error")]
-    assert len(errors) == 10
+    assert len(errors) == 11
     for name in errors:
         assert issubclass(getattr(agelens, name), agelens.AgelensError)
 

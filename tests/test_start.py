@@ -14,9 +14,16 @@ import torch
 from torch import nn
 
 from agelens import CheckpointError
-from agelens.training.network import AgeNet, make_network
+from agelens.training.network import AgeNet, ServedNet, make_network, write_graph
+from agelens.training.quantise import quantise
 from agelens.training.recipe import Model
-from agelens.training.start import CAFFE_SCALE, fitted, load_open_nsfw, restore_batch_norm
+from agelens.training.start import (
+    CAFFE_SCALE,
+    fitted,
+    load_model_file,
+    load_open_nsfw,
+    restore_batch_norm,
+)
 
 HALF = (32, 64, 128, 256)
 
@@ -90,3 +97,35 @@ def test_the_same_width_is_taken_as_it_is_and_other_networks_are_refused() -> No
         fitted(net.state_dict(), nn.Linear(12, 3).state_dict(), seed=0)
     with pytest.raises(CheckpointError, match="another kind"):
         fitted(net.state_dict(), nn.BatchNorm1d(4).state_dict(), seed=0)
+
+
+@pytest.mark.parametrize("bits", [32, 8])
+def test_a_model_file_gives_its_weights_back(bits: int, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model = Model(backbone="tf_efficientnet_lite0", size=64, pretrained=False)
+    net = make_network(model)
+    crops = torch.randint(0, 256, (8, 64, 64, 3), dtype=torch.uint8)
+    images = crops.permute(0, 3, 1, 2)
+    net.train()(images)  # statistics of its own
+    path = tmp_path / "age.onnx"
+    write_graph(ServedNet(net.eval()), crops[:2], ["ages"], path)
+    if bits == 8:
+        quantise(path, path, crops.numpy())
+    again = make_network(model).eval()
+    load_model_file(again, path)
+    restore_batch_norm(again, images)
+    with torch.inference_mode():
+        wanted, found = net(images), again(images)
+        blank = make_network(model).eval()(images)
+    tolerance = 1e-3 if bits == 32 else 0.1
+    assert (found - wanted).abs().max() < tolerance * wanted.abs().max()
+    assert (blank - wanted).abs().max() > 0.1 * wanted.abs().max()
+
+
+def test_a_model_file_of_another_network_is_refused(tmp_path: Path) -> None:
+    net = make_network(Model(backbone="agelens/resnet50-half", pretrained=False)).eval()
+    path = tmp_path / "age.onnx"
+    write_graph(ServedNet(net), torch.zeros(2, 64, 64, 3, dtype=torch.uint8), ["ages"], path)
+    other = make_network(Model(backbone="tf_efficientnet_lite0", pretrained=False))
+    with pytest.raises(CheckpointError, match="another network"):
+        load_model_file(other, path)

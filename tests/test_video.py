@@ -21,12 +21,12 @@ from conftest import FACE
 from numpy.typing import NDArray
 from pyarrow import parquet
 
-from agelens import AgeEstimator
+from agelens import AgeEstimator, VideoError
 from agelens.detect import FaceDetector
 from agelens.record import COLUMNS, RowFormat, VideoWriter
 from agelens.track import FaceTracker
 from agelens.types import Quality
-from agelens.video import Camera, VideoError, VideoFile, run
+from agelens.video import Camera, VideoFile, run
 
 FPS = 25.0
 WIDTH, HEIGHT = 640, 480

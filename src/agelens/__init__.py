@@ -16,6 +16,7 @@ from agelens.errors import (
     ModelError,
     RecipeError,
     UnreadableImageError,
+    VideoError,
 )
 from agelens.estimator import AgeEstimator
 from agelens.types import Box, Face, Interval, Landmarks, Point, Quality
@@ -38,6 +39,7 @@ __all__ = [
     "Quality",
     "RecipeError",
     "UnreadableImageError",
+    "VideoError",
     "__version__",
 ]
 __version__ = "0.1.0"

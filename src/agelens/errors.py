@@ -30,6 +30,10 @@ class ImageTooLargeError(ImageError):
     """The image claims more pixels than the limit allows."""
 
 
+class VideoError(AgelensError):
+    """A video or camera is missing, broken or no video."""
+
+
 class ModelError(AgelensError):
     """A model file is missing, broken, or not one that agelens wrote."""
 

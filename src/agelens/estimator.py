@@ -77,17 +77,31 @@ class AgeEstimator:
         detections = self.detector.detect(pixels, min_score=self.min_score)
         if not detections:
             return ()
+        raw, qualities = self.read(pixels, detections)
+        return self.conclude(raw, detections, qualities)
+
+    def read(
+        self, pixels: NDArray[np.uint8], detections: Sequence[Detection]
+    ) -> tuple[NDArray[np.float32], list[Quality]]:
+        """The middle of `estimate`: what the model says of faces, and how good their pictures are.
+
+        Args:
+            pixels: RGB uint8 ``[H, W, 3]``.
+            detections: at least one, of this picture.
+
+        Returns:
+            The model's distributions ``[N, K]`` and N qualities.
+        """
         model = self.model
         crops = [
             align_face(pixels, found.landmarks, model.template, model.size) for found in detections
         ]
-        raw = model.predict(np.stack(crops))
         height, width = pixels.shape[:2]
         qualities = [
             measure_quality(crop, found.landmarks, model.template, width, height)
             for crop, found in zip(crops, detections, strict=True)
         ]
-        return self.conclude(raw, detections, qualities)
+        return model.predict(np.stack(crops)), qualities
 
     def conclude(
         self,

@@ -14,10 +14,8 @@ import supervision as sv
 from numpy.typing import NDArray
 from trackers import OCSORTTracker
 
-from agelens.align import align_face
 from agelens.detect import FaceDetector
 from agelens.estimator import AgeEstimator
-from agelens.quality import measure_quality
 from agelens.types import Detection, Face, Quality
 
 LOST_AFTER = 2.0
@@ -123,16 +121,8 @@ class FaceTracker:
             del self._memories[track]
         if not tracks:
             return ()
-        model = self._estimator.model
-        height, width = image.shape[:2]
         detections = [self._known[index] for index in tracks]
-        marks = [found.landmarks for found in detections]
-        crops = [align_face(image, points, model.template, model.size) for points in marks]
-        qualities = [
-            measure_quality(crop, points, model.template, width, height)
-            for crop, points in zip(crops, marks, strict=True)
-        ]
-        raw = model.predict(np.stack(crops))
+        raw, qualities = self._estimator.read(image, detections)
         means = [
             self._remember(track, row, frame_weight(quality), time)
             for track, row, quality in zip(tracks.values(), raw, qualities, strict=True)

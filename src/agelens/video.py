@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agelens.draw import draw_faces
-from agelens.errors import AgelensError
+from agelens.errors import VideoError
 from agelens.estimator import AgeEstimator
 from agelens.record import RowFormat, row_writer, to_row, video_writer
 from agelens.track import FaceTracker
@@ -29,10 +29,6 @@ an estimate for some, so that a few frames less are none."""
 WINDOW = "agelens"
 RECENT = 256
 """Frames that the shown speed and latency are of."""
-
-
-class VideoError(AgelensError):
-    """A video or camera is missing, broken or no video."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from agelens.cli.common import Coverage, Model, app
-from agelens.errors import MissingExtraError
 
 if TYPE_CHECKING:
     from agelens.video import Camera, VideoFile
@@ -58,8 +57,7 @@ def video(
 
     Ctrl-C ends it early with complete rows and a video that plays.
     """
-    with _needs_extra():
-        from agelens.video import VideoFile
+    from agelens.video import VideoFile
 
     with _interruptible() as interrupted:
         _follow(
@@ -98,8 +96,7 @@ def webcam(
 
     Ctrl-C, or q in the window, stops; all files are complete then.
     """
-    with _needs_extra():
-        from agelens.video import Camera, has_screen
+    from agelens.video import Camera, has_screen
 
     shown = has_screen() if window is not False else False
     if not shown and (window or output is None):
@@ -166,15 +163,3 @@ def _interruptible() -> Iterator[threading.Event]:
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
-
-
-@contextmanager
-def _needs_extra() -> Iterator[None]:
-    try:
-        yield
-    except ModuleNotFoundError as error:
-        if error.name is None or error.name.startswith("agelens"):
-            raise
-        raise MissingExtraError(
-            f"this command needs {error.name}: pip install 'agelens[video]'"
-        ) from error

@@ -120,6 +120,7 @@ def _bad_conditions(augment: Augment, size: int) -> list[v2.Transform]:
         ],
         "low_resolution": [v2.RandomResize(max(1, size // 6), size // 2), v2.Resize(size)],
         "blur": [v2.GaussianBlur(kernel_size=13, sigma=(0.5, size / 40))],
+        "sharpen": [v2.RandomChoice([v2.RandomAdjustSharpness(s, p=1) for s in (2, 4, 8)])],
         "noise": [v2.RandomChoice([v2.GaussianNoise(sigma=s) for s in (0.03, 0.07, 0.15, 0.25)])],
         "jpeg": [v2.JPEG((8, 60))],
     }

@@ -24,13 +24,14 @@ from torch.utils.data import DataLoader
 from agelens.data.manifest import Dataset
 from agelens.errors import RecipeError
 from agelens.files import atomic_path
+from agelens.model import AgeModel
 from agelens.training.crops import MARGIN, CropDataset, EpochSampler, aligned_crops, augmentation
 from agelens.training.imbalance import sqrt_lds_weights, sqrt_sampling
 from agelens.training.module import AgeModule, load_checkpoint
 from agelens.training.network import CLASSES, HALF_RESNET50, AgeNet, make_network, resized
 from agelens.training.quantise import calibration_crops
 from agelens.training.recipe import Model, Recipe
-from agelens.training.start import fitted, restore_batch_norm
+from agelens.training.start import fitted, load_model_file, restore_batch_norm
 from agelens.training.teacher import Teacher
 
 
@@ -143,7 +144,13 @@ def _module(
     images = torch.from_numpy(calibration_crops(crops, MARGIN)).permute(0, 3, 1, 2)
     images = resized(images, recipe.size_at(0))
     if start is not None:
-        net = _packaged(images) if start == HALF_RESNET50 else neighbour(start).net
+        if start == HALF_RESNET50:
+            net = _folded(Model(backbone=HALF_RESNET50), images)
+        elif start.startswith("agelens/") or start.endswith(".onnx"):
+            file = AgeModel(start.removeprefix("agelens/")).path
+            net = _folded(recipe.model.model_copy(update={"pretrained": False}), images, file)
+        else:
+            net = neighbour(start).net
         begun = fitted(net.state_dict(), module.net.state_dict(), recipe.seed)
         module.net.load_state_dict(begun)
     elif recipe.model.backbone == HALF_RESNET50 and recipe.model.pretrained:
@@ -151,8 +158,11 @@ def _module(
     return module
 
 
-def _packaged(images: Tensor) -> AgeNet:
-    net = make_network(Model(backbone=HALF_RESNET50))
+def _folded(model: Model, images: Tensor, file: Path | None = None) -> AgeNet:
+    """A network whose weights came with batch normalisation folded in."""
+    net = make_network(model)
+    if file is not None:
+        load_model_file(net, file)
     restore_batch_norm(net, images)
     return net
 

@@ -23,9 +23,9 @@ class Model(_Section):
     """The network. `backbone` is a name of timm's, `torchvision/NAME` or `agelens/resnet50-half`.
 
     `start` is the name of another run in the same folder, whose best weights this one begins with
-    instead of ImageNet's, or `agelens/resnet50-half` for that network's packaged weights; a network
-    of half the width is widened (see `agelens.training.start`). In the first `frozen_epochs` only
-    the head learns.
+    instead of ImageNet's, `agelens/NAME` for a shipped model's, or a model file's path (.onnx);
+    `agelens/resnet50-half` are that network's packaged weights. A network of half the width is
+    widened (see `agelens.training.start`). In the first `frozen_epochs` only the head learns.
     """
 
     backbone: str = "tf_efficientnet_lite2"
@@ -97,6 +97,7 @@ class Augment(_Section):
     light: Share = 0.0
     low_resolution: Share = 0.0
     blur: Share = 0.0
+    sharpen: Share = 0.0
     noise: Share = 0.0
     jpeg: Share = 0.0
     occlude: Share = 0.0

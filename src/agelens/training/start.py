@@ -57,6 +57,44 @@ def load_open_nsfw(net: nn.Module) -> None:
                 _set(convolution, block.get_submodule(f"bn{number}"), *convolutions.pop(0))
 
 
+def load_model_file(net: nn.Module, path: Path) -> None:
+    """Load the weights of a model file, in 8 bits or in floats, into the network that it is of.
+
+    Export folded batch normalisation into the convolutions; see `restore_batch_norm`. A file in 8
+    bits gives its weights as it rounded them.
+
+    Args:
+        net: an `agelens.training.network.AgeNet`, in which normalisations follow convolutions.
+        path: of a file that `agelens.training.export.export` wrote.
+
+    Raises:
+        CheckpointError: the file is of another network.
+    """
+    graph = onnx.load(path).graph
+    known = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
+    for node in graph.node:
+        if node.op_type == "DequantizeLinear" and all(name in known for name in node.input):
+            values, scale, zero = (known[name].astype("f4") for name in node.input)
+            scale, zero = (part.reshape(-1, *[1] * (values.ndim - 1)) for part in (scale, zero))
+            known[node.output[0]] = (values - zero) * scale.astype("f4")
+    modules = dict(net.named_modules())
+    names = list(modules)
+    convolutions = {name for name, part in modules.items() if isinstance(part, nn.Conv2d)}
+    found = [node.input[1:] for node in graph.node if node.op_type == "Conv"]
+    try:
+        for weight, bias in found:
+            name = weight.removeprefix("net.").partition(".weight")[0]
+            norm = modules[names[names.index(name) + 1]]
+            _set(modules[name], norm, torch.tensor(known[weight]), torch.tensor(known[bias]))
+            convolutions.remove(name)
+        for name, tensor in net.get_submodule("head").named_parameters():
+            tensor.data.copy_(torch.tensor(known[f"net.head.{name}"]))
+    except (KeyError, ValueError, RuntimeError, AssertionError) as error:
+        raise CheckpointError(f"{path}: a model file of another network") from error
+    if convolutions:
+        raise CheckpointError(f"{path}: a model file of another network")
+
+
 def _set(convolution: nn.Module, norm: nn.Module, weight: Tensor, bias: Tensor) -> None:
     """Put a convolution with a bias into one without, followed by a batch normalisation."""
     assert isinstance(convolution, nn.Conv2d)
