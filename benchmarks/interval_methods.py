@@ -25,7 +25,7 @@ from agelens.evaluation.evaluate import distributions_of, predict_split
 from agelens.evaluation.metrics import age_band
 
 Array = NDArray[Any]
-SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
+SHARES = (0.0, 0.25, 0.5, 0.7, 0.85, 1.0)
 ENOUGH = 100
 
 

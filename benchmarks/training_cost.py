@@ -2,6 +2,8 @@
 
     python benchmarks/training_cost.py ~/.cache/agelens/runs/NAME --json FILE
 
+Where a run went on from another's weights, give both, the last one last: their hours add up.
+
 The log's rate of images a second at the end of each epoch gives its time; validation, a few percent
 more, is not in it. Power is not measured here: give what your machine draws.
 """
@@ -32,15 +34,15 @@ def hours(run: Path) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("run", type=Path)
+    parser.add_argument("runs", type=Path, nargs="+")
     parser.add_argument("--watts", type=float, default=30.0, help="drawn while training (assumed)")
     parser.add_argument("--grams", type=float, default=400.0, help="CO2 of a kWh (assumed)")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
-    spent = hours(options.run)
+    spent = sum(map(hours, options.runs))
     energy = spent * options.watts / 1000
     report = {
-        "model": options.run.name,
+        "model": options.runs[-1].name,
         "command": f"python {' '.join(sys.argv)}",
         "training_cost": {
             "hours": round(spent, 2),

@@ -22,10 +22,9 @@ from agelens.progress import Progress, silent
 ANCHORS = np.array([0, 1, 2, 3, 4, 6, 8, 10, 13, 16, 20, 25, 30, 35, 40, 45, 50, 55, 60, 65, 70, 75,
                     80, 85, 90], float)  # fmt: skip
 LEVELS = np.linspace(0, 1, 41)
-OWN_AGE = 0.5
+OWN_AGE = 0.7
 """Share of the faces near an age in its limits; the rest is of all faces. 1 would be exact for each
-age and is wider: on validation, 0.5 covers every band from 84 % up at 4.1 times the error, 1 costs
-4.5 (benchmarks/interval_methods.py)."""
+age and is wider (benchmarks/interval_methods.py)."""
 MIN_FACES = 100
 
 
