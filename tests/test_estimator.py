@@ -28,7 +28,7 @@ def only(faces: tuple[Face, ...]) -> Face:
     return face
 
 
-@pytest.mark.parametrize(("model", "age"), [("best", 18.8), ("resnet50", 17.1), ("light", 23.1)])
+@pytest.mark.parametrize(("model", "age"), [("best", 18.4), ("resnet50", 17.3), ("light", 18.1)])
 def test_the_astronaut_gets_her_age(model: str, age: float) -> None:
     face = only(AgeEstimator(model).estimate(ASTRONAUT))
     # Golden values of the shipped models. She was 43: they take her for much younger.

@@ -21,10 +21,11 @@ FORMAT = 1
 SHIPPED = {
     "best": "age-best.json",
     "resnet50": "age-resnet50.onnx",
+    "light": "age-light.onnx",
     "lite2": "age-lite2.onnx",
 }
 """Names of the models inside the package, and their files."""
-ALIASES = {"default": "best", "light": "lite2"}
+ALIASES = {"default": "best"}
 NOT_OURS = "not a model file that `agelens export` or `agelens join` wrote"
 BATCH = 32
 """Crops in one call of the network, so that a crowd's memory stays bounded."""
