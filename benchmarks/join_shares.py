@@ -1,13 +1,15 @@
-"""Errors of two models averaged in every share, and of more views: why `best` is what it is.
+"""Errors of models averaged: all groups of them, two in every share, and of more views.
 
-    python benchmarks/join_shares.py DIR lite2 resnet50
+    python benchmarks/join_shares.py DIR lite2 resnet50 light
 
-On the validation crops of a prepared dataset. A view of 1.08 shows that much more around the face.
+On the validation crops of a prepared dataset; why `best` is what it is. Shares and views are of the
+first two. A view of 1.08 shows that much more around the face.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 from pathlib import Path
 
 import cv2
@@ -33,10 +35,9 @@ def view(crops: np.ndarray, zoom: float, size: int) -> np.ndarray:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("data", type=Path)
-    parser.add_argument("first")
-    parser.add_argument("second")
+    parser.add_argument("models", nargs="+", metavar="MODEL", help="at least two")
     options = parser.parse_args()
-    models = [AgeModel(options.first), AgeModel(options.second)]
+    models = [AgeModel(name) for name in options.models]
     size = models[0].size
     crops, ages = aligned_crops(Dataset.load(options.data), "validation", size, margin=MARGIN)
 
@@ -45,12 +46,16 @@ def main() -> None:
 
     zooms = sorted({zoom for zooms in VIEWS for zoom in zooms})
     seen = {zoom: view(np.array(crops), zoom, size) for zoom in zooms}
-    answers = {zoom: [model.predict(seen[zoom]) for model in models] for zoom in zooms}
+    whole = [model.predict(seen[1.0]) for model in models]
+    for count in range(1, len(models) + 1):
+        for chosen in itertools.combinations(range(len(models)), count):
+            names = " + ".join(options.models[index] for index in chosen)
+            print(f"{names}: {error(np.mean([whole[index] for index in chosen], 0)):.3f}")
+    answers = {zoom: [model.predict(seen[zoom]) for model in models[:2]] for zoom in zooms}
     first, second = answers[1.0]
     for share in SHARES:
-        print(
-            f"share of {options.second} {share}: {error((1 - share) * first + share * second):.3f}"
-        )
+        mixed = (1 - share) * first + share * second
+        print(f"share of {options.models[1]} {share}: {error(mixed):.3f}")
     for several in VIEWS:
         print(f"views {several}: {error(np.mean([answers[zoom] for zoom in several], (0, 1))):.3f}")
 
