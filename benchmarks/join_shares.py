@@ -37,6 +37,8 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("models", nargs="+", metavar="MODEL", help="at least two")
     options = parser.parse_args()
+    if len(options.models) < 2:
+        parser.error("name at least two models")
     models = [AgeModel(name) for name in options.models]
     size = models[0].size
     crops, ages = aligned_crops(Dataset.load(options.data), "validation", size, margin=MARGIN)

@@ -14,7 +14,7 @@ STILL = dict.fromkeys(
     ("flip", "rotation", "zoom", "shift", "brightness", "contrast", "saturation", "grey", "erase"),
     0.0,
 )
-CONDITIONS = ("zoom_out", "light", "low_resolution", "blur", "noise", "jpeg", "occlude")
+CONDITIONS = ("zoom_out", "light", "low_resolution", "blur", "sharpen", "noise", "jpeg", "occlude")
 
 
 @pytest.fixture(scope="module")

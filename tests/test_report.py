@@ -21,9 +21,9 @@ from agelens import DataError, ModelError
 from agelens.data.manifest import Dataset
 from agelens.evaluation import tables
 from agelens.evaluation.card import write_card
+from agelens.evaluation.conditions import KINDS
 from agelens.evaluation.groups import standardised
 from agelens.evaluation.plots import bars
-from agelens.evaluation.robustness import KINDS
 from agelens.model import AgeModel
 
 

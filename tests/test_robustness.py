@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from agelens import AgeEstimator, DataError
 from agelens.data.manifest import Dataset
 from agelens.detect import FaceDetector
+from agelens.evaluation.conditions import KINDS
 from agelens.evaluation.corruptions import CORRUPTIONS, corrupt
-from agelens.evaluation.robustness import KINDS, JitteredDetector, evaluate_corruptions
+from agelens.evaluation.robustness import JitteredDetector, evaluate_corruptions
 from agelens.types import Detection
 
 Pixels = NDArray[np.uint8]

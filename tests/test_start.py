@@ -108,7 +108,7 @@ def test_a_model_file_gives_its_weights_back(bits: int, tmp_path: Path) -> None:
     images = crops.permute(0, 3, 1, 2)
     net.train()(images)  # statistics of its own
     path = tmp_path / "age.onnx"
-    write_graph(ServedNet(net.eval()), crops[:2], ["ages"], path)
+    write_graph(ServedNet(net).eval(), crops[:2], ["ages"], path)
     if bits == 8:
         quantise(path, path, crops.numpy())
     again = make_network(model).eval()
@@ -125,7 +125,10 @@ def test_a_model_file_gives_its_weights_back(bits: int, tmp_path: Path) -> None:
 def test_a_model_file_of_another_network_is_refused(tmp_path: Path) -> None:
     net = make_network(Model(backbone="agelens/resnet50-half", pretrained=False)).eval()
     path = tmp_path / "age.onnx"
-    write_graph(ServedNet(net), torch.zeros(2, 64, 64, 3, dtype=torch.uint8), ["ages"], path)
+    write_graph(ServedNet(net).eval(), torch.zeros(2, 64, 64, 3, dtype=torch.uint8), ["ages"], path)
     other = make_network(Model(backbone="tf_efficientnet_lite0", pretrained=False))
     with pytest.raises(CheckpointError, match="another network"):
+        load_model_file(other, path)
+    path.write_bytes(b"no graph")
+    with pytest.raises(CheckpointError, match="not an ONNX file"):
         load_model_file(other, path)

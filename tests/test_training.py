@@ -275,6 +275,37 @@ def test_a_whole_resnet50_begins_as_the_widened_packaged_one(
     assert torch.allclose(first(made.net), first(packaged).repeat(2, 1, 1, 1), atol=1e-4)
 
 
+@pytest.mark.parametrize("by_path", [False, True])
+def test_a_run_begins_with_the_weights_of_a_model_file(
+    by_path: bool, dataset: Dataset, tmp_path: Path
+) -> None:
+    file = shipped(SHIPPED["light"])
+    start = str(file) if by_path else "agelens/light"
+    values = TINY.model_dump() | {
+        "name": "on",
+        "model": {"backbone": "tf_efficientnet_lite2", "start": start, "size": 32},
+        "optimiser": {"batch_size": 8, "average": "none", "warmup_steps": 1_000_000},
+        "stages": [{"epochs": 1, "size": 32}],
+    }
+    made = fit(Recipe.model_validate(values), dataset, tmp_path / "run", progress=False)
+    (head,) = (
+        onnx.numpy_helper.to_array(tensor)
+        for tensor in onnx.load(file).graph.initializer
+        if tensor.name == "net.head.1.weight"
+    )
+    learnt = load_checkpoint(made).net.head[1].weight.detach()
+    np.testing.assert_allclose(learnt, head, atol=1e-4)
+    export(made, tmp_path / "on.onnx")
+    told = AgeModel(tmp_path / "on.onnx").metadata["training"]["recipe"]["model"]["start"]
+    assert told == ("age-light.onnx" if by_path else "agelens/light")
+
+
+def test_a_start_from_a_model_of_several_is_refused(dataset: Dataset, tmp_path: Path) -> None:
+    model = TINY.model.model_copy(update={"start": "agelens/best"})
+    with pytest.raises(ModelError, match="of several"):
+        fit(TINY.model_copy(update={"model": model}), dataset, tmp_path, progress=False)
+
+
 def test_a_corn_model_serves_a_distribution(
     variants: dict[str, AgeModule], dataset: Dataset
 ) -> None:
@@ -507,6 +538,9 @@ def test_a_model_of_several_gives_their_mean(
     with pytest.raises(ExportError, match="other crops"):
         join([files[0], shipped(SHIPPED["lite2"])], both)
     both.write_text("{}")
+    with pytest.raises(ModelError, match="not a model file"):
+        AgeModel(both)
+    both.write_text('{"members": ["one.onnx"]}')
     with pytest.raises(ModelError, match="not a model file"):
         AgeModel(both)
     both.write_text(both.read_text() + "[")

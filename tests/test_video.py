@@ -23,10 +23,11 @@ from pyarrow import parquet
 
 from agelens import AgeEstimator, VideoError
 from agelens.detect import FaceDetector
+from agelens.frames import Camera, VideoFile
 from agelens.record import COLUMNS, RowFormat, VideoWriter
 from agelens.track import FaceTracker
 from agelens.types import Quality
-from agelens.video import Camera, VideoFile, run
+from agelens.video import run
 
 FPS = 25.0
 WIDTH, HEIGHT = 640, 480

@@ -54,6 +54,21 @@ def files_of(model: str | Path) -> tuple[Path, tuple[Path, ...]]:
         raise ModelError(f"{name}: {NOT_OURS}") from error
 
 
+def file_of(model: str | Path) -> Path:
+    """The one ONNX file of a model, which is not opened.
+
+    Args:
+        model: as for `files_of`.
+
+    Raises:
+        ModelError: no such file, or a model of several.
+    """
+    path, files = files_of(model)
+    if files != (path,):
+        raise ModelError(f"{model}: is of several models; name one of those")
+    return path
+
+
 class AgeModel:
     """A model file, opened once. Safe to share between threads.
 
@@ -83,11 +98,12 @@ class AgeModel:
             else:
                 text = self._sessions[0].get_modelmeta().custom_metadata_map[METADATA_KEY]
             self.metadata: dict[str, Any] = json.loads(text)
-        except KeyError as error:
+            known = self.metadata["format"] == FORMAT
+        except (KeyError, TypeError, ValueError) as error:
             raise ModelError(f"{model}: {NOT_OURS}") from error
         except ORT_ERRORS as error:
             raise ModelError(f"{model}: not a model that ONNX Runtime can open") from error
-        if self.metadata["format"] != FORMAT:
+        if not known:
             raise ModelError(f"{model}: its format needs another version of agelens")
         self.size = int(self.metadata["size"])
         self.template = np.array(self.metadata["template"], np.float64)

@@ -21,7 +21,16 @@ from agelens.data.manifest import Dataset, landmarks_of
 from agelens.data.scan import main_face
 from agelens.errors import DataError, ImageError
 from agelens.estimator import AgeEstimator, Detector
-from agelens.evaluation.corruptions import CORRUPTIONS, LANDMARK_JITTER, corrupt, jittered
+from agelens.evaluation.conditions import (
+    CLEAN,
+    COLUMNS,
+    JITTER,
+    KINDS,
+    Cell,
+    amount,
+    summarise,
+)
+from agelens.evaluation.corruptions import LANDMARK_JITTER, corrupt, jittered
 from agelens.evaluation.journal import model_digest
 from agelens.files import atomic_path
 from agelens.images import load_image
@@ -30,24 +39,8 @@ from agelens.quality import measure_quality
 from agelens.session import shipped
 from agelens.types import Box, Detection, Quality
 
-JITTER = "detector_jitter"
-KINDS = (*CORRUPTIONS, JITTER)
-"""Names of all kinds."""
-SPANS = {"1-3": (1, 2, 3), "1-5": (1, 2, 3, 4, 5)}
-"""Severities that means are taken over."""
 CHUNK = 32
 """Pictures that are decoded and corrupted before the age model gets their faces as one batch."""
-COLUMNS = ("predicted", "low", "high")
-
-
-class Cell(NamedTuple):
-    """One condition."""
-
-    kind: str
-    severity: int
-
-
-CLEAN = Cell("clean", 0)
 
 
 @dataclass(frozen=True)
@@ -149,7 +142,7 @@ def evaluate_corruptions(
             tables[cell] = made[cell] if cell in made else pd.read_parquet(kept[cell])
     about = {"model": str(model), "split": split, "seed": seed, "pictures": len(rows)}
     about["interval_coverage"] = estimator.coverage
-    return about | _summary(tables, rows["age"].to_numpy(float), kinds, severities)
+    return about | summarise(tables, rows["age"].to_numpy(float), kinds, severities)
 
 
 def _check(kinds: Sequence[str], severities: Sequence[int]) -> None:
@@ -282,78 +275,7 @@ def _facts(
     }
 
 
-def _amount(cell: Cell) -> float:
-    amounts = LANDMARK_JITTER if cell.kind == JITTER else CORRUPTIONS[cell.kind].amounts
-    return amounts[cell.severity - 1]
-
-
 def _cell_path(folder: Path, facts: dict[str, Any], cell: Cell) -> Path:
-    own = facts | {"amount": None if cell == CLEAN else _amount(cell)}
+    own = facts | {"amount": None if cell == CLEAN else amount(cell)}
     key = hashlib.sha256(json.dumps(own, sort_keys=True).encode()).hexdigest()[:16]
     return folder / f"{cell.kind}-{cell.severity}-{key}.parquet"
-
-
-def _summary(
-    tables: dict[Cell, pd.DataFrame],
-    ages: NDArray[np.float64],
-    kinds: Sequence[str],
-    severities: Sequence[int],
-) -> dict[str, Any]:
-    clean = tables[CLEAN]
-    report: dict[str, Any] = {"clean": _figures(clean, ages), "kinds": {}}
-    if not report["clean"]["count"]:
-        raise DataError("no face was found in any clean picture: there is nothing to compare with")
-    for kind in kinds:
-        own = {}
-        for severity in severities:
-            cell = Cell(kind, severity)
-            compared = _compare(tables[cell], clean, ages)
-            own[str(severity)] = {"amount": _amount(cell)} | compared
-        unit = "sigma / face" if kind == JITTER else CORRUPTIONS[kind].unit
-        report["kinds"][kind] = {"unit": unit, "severities": own, "means": _means([own])}
-    report["means"] = _means([kind["severities"] for kind in report["kinds"].values()])
-    return report
-
-
-def _figures(table: pd.DataFrame, ages: NDArray[np.float64]) -> dict[str, Any]:
-    predicted, low, high = (table[name].to_numpy(float) for name in COLUMNS)
-    found = ~np.isnan(predicted)
-    figures: dict[str, Any] = {"count": int(found.sum()), "miss_rate": float(1 - found.mean())}
-    if not found.any():
-        return figures | {"mae": None, "bias": None, "coverage": None}
-    errors = (predicted - ages)[found]
-    inside = ((low <= ages) & (ages <= high))[found]
-    return figures | {
-        "mae": float(np.abs(errors).mean()),
-        "bias": float(errors.mean()),
-        "coverage": float(inside.mean()),
-    }
-
-
-def _compare(table: pd.DataFrame, clean: pd.DataFrame, ages: NDArray[np.float64]) -> dict[str, Any]:
-    """The figures of a corruption, and its MAE over the clean one: of all, and of the same."""
-    figures = _figures(table, ages)
-    both = (table["predicted"].notna() & clean["predicted"].notna()).to_numpy()
-    pairs = ((table, clean), (table[both], clean[both]))
-    for name, (one, other), truth in zip(
-        ("ratio", "ratio_same_faces"), pairs, (ages, ages[both]), strict=True
-    ):
-        worse, better = _figures(one, truth)["mae"], _figures(other, truth)["mae"]
-        figures[name] = worse / better if worse is not None and better else None
-    return figures
-
-
-def _means(kinds: list[dict[str, dict[str, Any]]]) -> dict[str, dict[str, float | None] | None]:
-    """Means over conditions; those in which nothing was found have no error to add."""
-    means: dict[str, dict[str, float | None] | None] = {}
-    for span, levels in SPANS.items():
-        if not all(str(level) in kind for kind in kinds for level in levels):
-            means[span] = None
-            continue
-        cells = [kind[str(level)] for kind in kinds for level in levels]
-        own: dict[str, float | None] = {}
-        for name in ("mae", "ratio", "miss_rate", "coverage"):
-            known = [cell[name] for cell in cells if cell[name] is not None]
-            own[name] = float(np.mean(known)) if known else None
-        means[span] = own
-    return means

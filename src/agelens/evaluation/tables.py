@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from agelens.evaluation.conditions import JITTER
 from agelens.evaluation.metrics import SMALL_GROUP
 from agelens.evaluation.report import RATES, share, years
-from agelens.evaluation.robustness import JITTER
 from agelens.reporting.page import Table
 
 Numbers = Mapping[str, Any]

@@ -21,6 +21,7 @@ from agelens.training.crops import MARGIN, aligned_crops
 from agelens.training.module import load_checkpoint
 from agelens.training.network import CLASSES, ServedNet, write_graph
 from agelens.training.quantise import calibration_crops, quantise
+from agelens.training.recipe import Recipe
 
 TOLERANCE = 1e-3
 """Largest difference in years between ONNX Runtime and torch for the file to be written."""
@@ -82,7 +83,7 @@ def export(
         "version": __version__,
         "licence": LICENCE,
         "training": {
-            "recipe": recipe.model_dump(),
+            "recipe": _told(recipe),
             "manifest": about["digest"],
             "averaged": about.get("averaged", []),
         },
@@ -109,6 +110,20 @@ def export(
                     f"{target}: not written: 8 bits cost {rounded - error:.3f} years of error"
                 )
     return difference
+
+
+def _told(recipe: Recipe) -> dict[str, Any]:
+    """A recipe's values, with model files by their names: where they lay is nobody's business."""
+    values = recipe.model_dump()
+    model, teacher = values["model"], values["teacher"]
+    if model["start"]:
+        model["start"] = _name(model["start"])
+    teacher["models"] = list(map(_name, teacher["models"]))
+    return values
+
+
+def _name(value: str) -> str:
+    return Path(value).name if value.endswith((".onnx", ".json")) else value
 
 
 def _write(model: onnx.ModelProto, facts: dict[str, Any], path: Path) -> None:

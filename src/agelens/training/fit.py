@@ -24,7 +24,7 @@ from torch.utils.data import DataLoader
 from agelens.data.manifest import Dataset
 from agelens.errors import RecipeError
 from agelens.files import atomic_path
-from agelens.model import AgeModel
+from agelens.model import file_of
 from agelens.training.crops import MARGIN, CropDataset, EpochSampler, aligned_crops, augmentation
 from agelens.training.imbalance import sqrt_lds_weights, sqrt_sampling
 from agelens.training.module import AgeModule, load_checkpoint
@@ -67,6 +67,7 @@ def fit(
 
     Raises:
         RecipeError: `run` holds a run of another recipe or dataset, or the batch cannot be shared.
+        ModelError: a model file that the recipe names cannot be used.
         CheckpointError: a run that the recipe names cannot be used.
     """
     _claim(run, recipe, dataset)
@@ -144,11 +145,8 @@ def _module(
     images = torch.from_numpy(calibration_crops(crops, MARGIN)).permute(0, 3, 1, 2)
     images = resized(images, recipe.size_at(0))
     if start is not None:
-        if start == HALF_RESNET50:
-            net = _folded(Model(backbone=HALF_RESNET50), images)
-        elif start.startswith("agelens/") or start.endswith(".onnx"):
-            file = AgeModel(start.removeprefix("agelens/")).path
-            net = _folded(recipe.model.model_copy(update={"pretrained": False}), images, file)
+        if start.startswith("agelens/") or start.endswith(".onnx"):
+            net = _packaged(recipe.model, images)
         else:
             net = neighbour(start).net
         begun = fitted(net.state_dict(), module.net.state_dict(), recipe.seed)
@@ -158,11 +156,13 @@ def _module(
     return module
 
 
-def _folded(model: Model, images: Tensor, file: Path | None = None) -> AgeNet:
-    """A network whose weights came with batch normalisation folded in."""
-    net = make_network(model)
-    if file is not None:
-        load_model_file(net, file)
+def _packaged(model: Model, images: Tensor) -> AgeNet:
+    """The network that `model.start` names, whose file has batch normalisation folded in."""
+    if model.start == HALF_RESNET50:
+        net = make_network(Model(backbone=HALF_RESNET50))
+    else:
+        net = make_network(model.model_copy(update={"pretrained": False}))
+        load_model_file(net, file_of(str(model.start).removeprefix("agelens/")))
     restore_batch_norm(net, images)
     return net
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import importlib.util
+import itertools
 from pathlib import Path
 from typing import Any
 
 import onnx
 import torch
+from google.protobuf.message import DecodeError
 from onnx import numpy_helper
 from torch import Tensor, nn
 
@@ -68,31 +70,37 @@ def load_model_file(net: nn.Module, path: Path) -> None:
         path: of a file that `agelens.training.export.export` wrote.
 
     Raises:
-        CheckpointError: the file is of another network.
+        CheckpointError: the file is of another network, or no ONNX file.
     """
-    graph = onnx.load(path).graph
+    another = f"{path}: a model file of another network"
+    try:
+        graph = onnx.load(path).graph
+    except DecodeError as error:
+        raise CheckpointError(f"{path}: not an ONNX file") from error
     known = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
     for node in graph.node:
         if node.op_type == "DequantizeLinear" and all(name in known for name in node.input):
             values, scale, zero = (known[name].astype("f4") for name in node.input)
             scale, zero = (part.reshape(-1, *[1] * (values.ndim - 1)) for part in (scale, zero))
-            known[node.output[0]] = (values - zero) * scale.astype("f4")
-    modules = dict(net.named_modules())
-    names = list(modules)
-    convolutions = {name for name, part in modules.items() if isinstance(part, nn.Conv2d)}
-    found = [node.input[1:] for node in graph.node if node.op_type == "Conv"]
+            known[node.output[0]] = (values - zero) * scale
+    wanted = {
+        f"net.{name}.weight": (convolution, norm)
+        for (name, convolution), (_, norm) in itertools.pairwise(net.named_modules())
+        if isinstance(convolution, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d)
+    }
     try:
-        for weight, bias in found:
-            name = weight.removeprefix("net.").partition(".weight")[0]
-            norm = modules[names[names.index(name) + 1]]
-            _set(modules[name], norm, torch.tensor(known[weight]), torch.tensor(known[bias]))
-            convolutions.remove(name)
+        found = {
+            weight.removesuffix("_DequantizeLinear_Output"): (known[weight], known[bias])
+            for weight, bias in (node.input[1:] for node in graph.node if node.op_type == "Conv")
+        }
+        for name, layers in wanted.items():
+            _set(*layers, *map(torch.tensor, found.pop(name)))
         for name, tensor in net.get_submodule("head").named_parameters():
             tensor.data.copy_(torch.tensor(known[f"net.head.{name}"]))
-    except (KeyError, ValueError, RuntimeError, AssertionError) as error:
-        raise CheckpointError(f"{path}: a model file of another network") from error
-    if convolutions:
-        raise CheckpointError(f"{path}: a model file of another network")
+    except (KeyError, ValueError, RuntimeError) as error:  # tensors are missing, or of other shapes
+        raise CheckpointError(another) from error
+    if found:
+        raise CheckpointError(another)
 
 
 def _set(convolution: nn.Module, norm: nn.Module, weight: Tensor, bias: Tensor) -> None:

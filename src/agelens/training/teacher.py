@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from agelens.errors import ModelError
 from agelens.files import atomic_path
-from agelens.model import AgeModel
+from agelens.model import AgeModel, file_of
 from agelens.session import open_session
 from agelens.training.module import AgeModule
 from agelens.training.network import AgeNet, resized, write_graph
@@ -106,11 +106,10 @@ class _ModelFile:
     """A model file that also gives its pooled features: what its last matrix product reads."""
 
     def __init__(self, name: str, copy: Path) -> None:
-        model = AgeModel(name)
-        if len(model.files) > 1:
-            raise ModelError(f"{name}: is of several models; name those instead")
+        path = file_of(name)
+        model = AgeModel(path)
         self._size, self._flip = model.size, bool(model.metadata["flip"])
-        graph = onnx.load(model.path)
+        graph = onnx.load(path)
         products = [node for node in graph.graph.node if node.op_type in ("Gemm", "MatMul")]
         if not products:
             raise ModelError(f"{name}: no features to learn from: it ends in no matrix product")

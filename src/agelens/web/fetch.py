@@ -31,12 +31,15 @@ _HEADERS = [("Accept", "image/*"), ("Accept-Encoding", "identity"), ("User-Agent
 
 
 def is_public(address: Address) -> bool:
-    """Whether an address belongs to the public internet, IPv4 inside IPv6 included."""
+    """Whether an address belongs to the public internet, IPv4 inside IPv6 included.
+
+    6to4 and Teredo, which nobody routes any more (RFC 7526), do not: Pythons differ about them.
+    """
     if isinstance(address, ipaddress.IPv6Address):
         if address.ipv4_mapped is not None or address in _NAT64:
             return is_public(ipaddress.IPv4Address(int(address) & 0xFFFFFFFF))
-        inner = (address.sixtofour, *(address.teredo or ()))
-        if address not in _UNICAST or any(part and not is_public(part) for part in inner):
+        tunnelled = address.sixtofour is not None or address.teredo is not None
+        if address not in _UNICAST or tunnelled:
             return False
     return address.is_global and not address.is_multicast
 
