@@ -124,12 +124,13 @@ def main() -> None:
     parser.add_argument("photo", type=Path, help="examples/astronaut.jpg")
     parser.add_argument("--frames", type=int, default=600, help="timed frames")
     parser.add_argument("--seconds", type=float, default=600, help="of the long stream")
+    parser.add_argument("--model", default="light", help="the commands' own is light")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every figure here")
     options = parser.parse_args()
     load = os.getloadavg()[0]
     photo = load_image(options.photo)
-    estimator = AgeEstimator(threads=options.threads)
+    estimator = AgeEstimator(options.model, threads=options.threads)
     figures = frame_times(estimator, photo, options.frames)
     figures["stream"] = long_stream(estimator, photo, options.seconds)
     measured = {**figures, "growth_mib": figures["stream"]["growth_mib"]}
@@ -139,6 +140,7 @@ def main() -> None:
     report = {
         "command": " ".join(["python", *sys.argv]),
         "machine": {"platform": platform.platform(), "cpus": os.cpu_count(), "load_before": load},
+        "model": options.model,
         "threads": options.threads,
         "frames": options.frames,
         **figures,

@@ -20,6 +20,7 @@ from agelens.align import align_face
 from agelens.calibrate import quantile
 from agelens.images import load_image
 from agelens.model import AgeModel
+from agelens.session import open_session, shipped
 from agelens.types import Detection
 
 
@@ -133,3 +134,8 @@ def test_unusable_model_files_are_named(tmp_path: Path) -> None:
             AgeEstimator(path)
     with pytest.raises(ModelError, match="lite2"):
         AgeEstimator("resnet9000")
+
+
+def test_idle_threads_sleep_so_that_sessions_do_not_slow_each_other() -> None:
+    options = open_session(shipped("blazeface.onnx"), 2).get_session_options()
+    assert options.get_session_config_entry("session.intra_op.allow_spinning") == "0"

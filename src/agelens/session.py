@@ -20,20 +20,20 @@ ORT_ERRORS = (
 """What ONNX Runtime raises on a file that it cannot open; they share no public base class."""
 
 
-def open_session(path: Path, threads: int, *, spin: bool = True) -> onnxruntime.InferenceSession:
+def open_session(path: Path, threads: int) -> onnxruntime.InferenceSession:
     """Open a model file, on CUDA where ONNX Runtime has it and else on the CPU.
 
-    By path and not as bytes: a copy of the file in memory would raise the peak by its size.
+    By path and not as bytes: a copy of the file in memory would raise the peak by its size. Idle
+    threads sleep: ONNX Runtime's wait busily otherwise, and those of the detector and of each
+    member of a model take the processor from one another (benchmarks/thread_waits.py).
 
     Args:
         path: of the ONNX file.
         threads: CPU threads for one call; 0 lets ONNX Runtime choose.
-        spin: idle threads wait busily, which is faster where nothing else wants the processor.
     """
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
-    if not spin:
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     available = onnxruntime.get_available_providers()
     wanted = ("CUDAExecutionProvider", "CPUExecutionProvider")
     providers = [name for name in wanted if name in available]

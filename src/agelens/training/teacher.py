@@ -89,7 +89,7 @@ class Teacher:
             with atomic_path(path) as partial:
                 write_graph(self._graphs[index], crops[:2], OUTPUTS, partial)
                 quantise(partial, partial, crops.numpy())
-        return open_session(path, torch.get_num_threads(), spin=False)
+        return open_session(path, torch.get_num_threads())
 
 
 class _Graph(nn.Module):
@@ -118,7 +118,7 @@ class _ModelFile:
         graph.graph.output.append(value)
         with atomic_path(copy) as partial:
             onnx.save(graph, partial)
-        self._session = open_session(copy, torch.get_num_threads(), spin=False)
+        self._session = open_session(copy, torch.get_num_threads())
         blank = torch.zeros(1, 3, self._size, self._size, dtype=torch.uint8)
         self.features = self(blank)[1].shape[1]
 
