@@ -48,15 +48,15 @@ def load_open_nsfw(net: nn.Module) -> None:
     ]
     weight, bias = convolutions.pop(0)
     weight = weight.flip(1) * torch.tensor(CAFFE_SCALE).reshape(3, 1, 1)  # BGR to RGB
-    _set(net.get_submodule("conv1"), net.get_submodule("bn1"), weight, bias)
+    set_folded(net.get_submodule("conv1"), net.get_submodule("bn1"), weight, bias)
     for layer in ("layer1", "layer2", "layer3", "layer4"):
         for block in net.get_submodule(layer).children():
             shortcut = getattr(block, "downsample", None)
             if shortcut is not None:
-                _set(shortcut[0], shortcut[1], *convolutions.pop(0))
+                set_folded(shortcut[0], shortcut[1], *convolutions.pop(0))
             for number in ("1", "2", "3"):
                 convolution = block.get_submodule(f"conv{number}")
-                _set(convolution, block.get_submodule(f"bn{number}"), *convolutions.pop(0))
+                set_folded(convolution, block.get_submodule(f"bn{number}"), *convolutions.pop(0))
 
 
 def load_model_file(net: nn.Module, path: Path) -> None:
@@ -94,7 +94,7 @@ def load_model_file(net: nn.Module, path: Path) -> None:
             for weight, bias in (node.input[1:] for node in graph.node if node.op_type == "Conv")
         }
         for name, layers in wanted.items():
-            _set(*layers, *map(torch.tensor, found.pop(name)))
+            set_folded(*layers, *map(torch.tensor, found.pop(name)))
         for name, tensor in net.get_submodule("head").named_parameters():
             tensor.data.copy_(torch.tensor(known[f"net.head.{name}"]))
     except (KeyError, ValueError, RuntimeError) as error:  # tensors are missing, or of other shapes
@@ -103,7 +103,7 @@ def load_model_file(net: nn.Module, path: Path) -> None:
         raise CheckpointError(another)
 
 
-def _set(convolution: nn.Module, norm: nn.Module, weight: Tensor, bias: Tensor) -> None:
+def set_folded(convolution: nn.Module, norm: nn.Module, weight: Tensor, bias: Tensor) -> None:
     """Put a convolution with a bias into one without, followed by a batch normalisation."""
     assert isinstance(convolution, nn.Conv2d)
     assert isinstance(norm, nn.BatchNorm2d)
