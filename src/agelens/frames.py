@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 
 from agelens.errors import VideoError
 
+Pixels = NDArray[np.uint8]
 COMPLETE = 0.9
 """A file whose frames end before this share of what it claims is broken. What a container claims is
 an estimate for some, so that a few frames less are none."""
@@ -34,7 +36,7 @@ class Frame:
 
     index: int
     time: float
-    image: NDArray[np.uint8]
+    image: Pixels
     arrived: float
 
 
@@ -76,12 +78,15 @@ class VideoFile:
         """
         claimed = self._capture.get(cv2.CAP_PROP_FRAME_COUNT)
         count, last = 0, 0.0
-        while (image := _read(self._capture)) is not None:
+        while True:
+            good, image = self._capture.read()
+            if not good:
+                break
             moment = self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
             if count and not moment > last:  # some containers keep no times
                 moment = last + 1 / self.fps
             last = moment
-            yield Frame(count, moment, image, time.monotonic())
+            yield Frame(count, moment, _to_rgb(image), time.monotonic())
             count += 1
         if count == 0:
             raise VideoError(f"{self._path}: holds no frame that can be decoded")
@@ -99,8 +104,9 @@ class VideoFile:
 class Camera:
     """The newest frame of a live source, whenever one is asked for; older ones are dropped.
 
-    A thread of its own reads without pause, so that nothing queues up in the driver. A file is
-    played at its own speed, as if it were a camera.
+    A thread of its own reads without pause, so that nothing queues up in the driver. It reads into
+    two buffers by turns: memory that one thread takes and another gives back would grow in steps. A
+    file is played at its own speed, as if it were a camera.
 
     Args:
         source: number of a device, or a path or URL that OpenCV opens.
@@ -126,7 +132,8 @@ class Camera:
         self._paced = Path(source).is_file()
         self.fps = _fps(self._capture)
         self.dropped = 0
-        self._newest: Frame | None = None
+        self._newest: Frame | None = None  # BGR: only what is asked for is converted
+        self._spare: Pixels | None = None
         self._ended = False
         self._changed = threading.Condition()
         self._thread = threading.Thread(target=self._grab, name="agelens-camera", daemon=True)
@@ -142,17 +149,22 @@ class Camera:
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: self._newest is not None or self._ended, 10.0)
-                frame, self._newest = self._newest, None
-            if frame is None:
-                break
+                if self._newest is None:
+                    break
+                frame = replace(self._newest, image=_to_rgb(self._newest.image))
+                self._spare, self._newest = self._newest.image, None
             given += 1
             yield frame
         if not given:
             raise VideoError(f"camera {self._source}: gives no picture")
 
     def _grab(self) -> None:
-        start, index = time.monotonic(), 0
-        while not self._ended and (image := _read(self._capture)) is not None:
+        start = time.monotonic()
+        free: Pixels | None = None
+        for index in itertools.count():
+            good, image = self._capture.read(free)
+            if self._ended or not good:
+                break
             if self._paced:
                 due = self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000 or index / self.fps
                 time.sleep(max(0.0, start + due - time.monotonic()))
@@ -160,10 +172,13 @@ class Camera:
             if index == 0:
                 start = now
             with self._changed:
-                self.dropped += self._newest is not None
+                if self._newest is None:
+                    free, self._spare = self._spare, None
+                else:
+                    free = self._newest.image
+                    self.dropped += 1
                 self._newest = Frame(index, now - start, image, now)
                 self._changed.notify()
-            index += 1
         with self._changed:
             self._ended = True
             self._changed.notify()
@@ -177,10 +192,7 @@ class Camera:
             self._capture.release()
 
 
-def _read(capture: cv2.VideoCapture) -> NDArray[np.uint8] | None:
-    good, image = capture.read()
-    if not good:
-        return None
+def _to_rgb(image: Pixels) -> Pixels:
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)  # type: ignore[return-value]
 
 

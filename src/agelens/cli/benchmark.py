@@ -86,7 +86,7 @@ def _print(report: dict[str, Any]) -> None:
     if about["load_before"] and about["load_before"] > 0.3:
         console.print(f"The machine was busy (load {about['load_before']}): it is faster idle.")
 
-    steps = Table(title="Milliseconds a picture, one thread", title_justify="left")
+    steps = Table(title="Milliseconds a picture; the steps on one thread", title_justify="left")
     steps.add_column("step")
     for name in report["milliseconds"]["total"]:
         steps.add_column(name, justify="right")
@@ -94,9 +94,12 @@ def _print(report: dict[str, Any]) -> None:
         if name == "total":
             steps.add_section()
         steps.add_row(name, *(f"{value:.2f}" for value in figures.values()))
-    for peer, known in report.get("peers", {}).items():
+    named = {"threads at will": report["as_it_comes"]} | {
+        f"{peer} {known['version']}": known for peer, known in report.get("peers", {}).items()
+    }
+    for name, known in named.items():
         values = known["milliseconds"]["total"].values()
-        steps.add_row(f"{peer} {known['version']}", *(f"{value:.2f}" for value in values))
+        steps.add_row(name, *(f"{value:.2f}" for value in values))
     console.print(steps)
 
     rates = Table(title="Pictures a second", title_justify="left")

@@ -7,6 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
+import onnx
 from numpy.typing import NDArray
 from onnxruntime.quantization import (
     CalibrationDataReader,
@@ -48,7 +49,9 @@ def calibration_crops(crops: NDArray[np.uint8], margin: float) -> NDArray[np.uin
     return np.ascontiguousarray(crops[chosen][:, edge : side - edge, edge : side - edge])
 
 
-def quantise(source: Path, target: Path, crops: NDArray[np.uint8]) -> None:
+def quantise(
+    source: Path, target: Path, crops: NDArray[np.uint8], *, float_layers: int = 0
+) -> None:
     """Write a statically quantised copy of a model file; its metadata stay.
 
     Activations are uint8 and weights int8 by channel, as QDQ nodes: the form that ONNX Runtime runs
@@ -60,10 +63,13 @@ def quantise(source: Path, target: Path, crops: NDArray[np.uint8]) -> None:
         source: from `agelens.training.export.export`.
         target: path of the copy.
         crops: RGB uint8 ``[N, size, size, 3]``, of training images, to find the ranges on.
+        float_layers: so many convolutions, the first ones, stay in floats.
     """
     with TemporaryDirectory() as folder:
         folded = Path(folder) / "folded.onnx"
         quant_pre_process(str(source), str(folded), skip_symbolic_shape=True)
+        nodes = onnx.load(folded).graph.node
+        convolutions = [node.name for node in nodes if node.op_type == "Conv"]
         quantize_static(
             str(folded),
             str(target),
@@ -74,5 +80,6 @@ def quantise(source: Path, target: Path, crops: NDArray[np.uint8]) -> None:
             per_channel=True,
             reduce_range=True,
             op_types_to_quantize=QUANTISED,
+            nodes_to_exclude=convolutions[:float_layers],
             calibrate_method=CalibrationMethod.MinMax,
         )
