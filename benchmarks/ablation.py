@@ -159,6 +159,7 @@ def main() -> None:
             f"model.size={size}",
             f"stages=[{{epochs={options.epochs}, size={size}}}]",
             "imbalance.weights=none",
+            "optimiser.ema_decay=0.99",  # of a run this short, a longer memory is of its beginning
         )
         recipe = load_recipe(options.recipe, (*budget, *options.overrides, *VARIANTS[name]))
         run = options.runs / "".join(c if c.isalnum() else "-" for c in name)
