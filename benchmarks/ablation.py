@@ -159,6 +159,7 @@ def main() -> None:
             f"model.size={size}",
             f"stages=[{{epochs={options.epochs}, size={size}}}]",
             "imbalance.weights=none",
+            "imbalance.from_epoch=0",
             "optimiser.ema_decay=0.99",  # of a run this short, a longer memory is of its beginning
         )
         recipe = load_recipe(options.recipe, (*budget, *options.overrides, *VARIANTS[name]))
