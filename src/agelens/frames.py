@@ -78,10 +78,7 @@ class VideoFile:
         """
         claimed = self._capture.get(cv2.CAP_PROP_FRAME_COUNT)
         count, last = 0, 0.0
-        while True:
-            good, image = self._capture.read()
-            if not good:
-                break
+        while (image := _read(self._capture)) is not None:
             moment = self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
             if count and not moment > last:  # some containers keep no times
                 moment = last + 1 / self.fps
@@ -162,8 +159,8 @@ class Camera:
         start = time.monotonic()
         free: Pixels | None = None
         for index in itertools.count():
-            good, image = self._capture.read(free)
-            if self._ended or not good:
+            image = _read(self._capture, free)
+            if self._ended or image is None:
                 break
             if self._paced:
                 due = self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000 or index / self.fps
@@ -190,6 +187,12 @@ class Camera:
             self._thread.join(timeout=2.0)
         if not self._thread.is_alive():  # a read that hangs must not be freed underneath
             self._capture.release()
+
+
+def _read(capture: cv2.VideoCapture, into: Pixels | None = None) -> Pixels | None:
+    """The next frame, BGR; in the memory of `into` where that has its size."""
+    good, image = capture.read(into)
+    return image if good else None  # type: ignore[return-value]
 
 
 def _to_rgb(image: Pixels) -> Pixels:
