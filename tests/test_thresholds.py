@@ -103,5 +103,6 @@ def test_decide_as_a_process() -> None:
     (face,) = picture["faces"]
     assert face["decision"] == "challenge"
     assert 0 < face["probability"] < 1
-    assert "challenge" in run().stdout
+    assert "challenge" in run("--challenge", "60").stdout
+    assert "pass" in run().stdout
     assert run("--age", "21", "--challenge", "18").returncode == 2

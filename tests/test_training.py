@@ -284,7 +284,7 @@ def test_a_run_begins_with_the_weights_of_a_model_file(
     start = str(file) if by_path else "agelens/light"
     values = TINY.model_dump() | {
         "name": "on",
-        "model": {"backbone": "tf_efficientnet_lite2", "start": start, "size": 32},
+        "model": {"backbone": "mobilenetv1_100", "start": start, "size": 32},
         "optimiser": {"batch_size": 8, "average": "none", "warmup_steps": 1_000_000},
         "stages": [{"epochs": 1, "size": 32}],
     }
