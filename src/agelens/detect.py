@@ -127,8 +127,8 @@ class FaceDetector:
     ) -> tuple[Detection, ...]:
         """Find known faces again in the next picture of a video, without looking for new ones.
 
-        One run of the network a face and none for the whole picture: half the work of `detect`
-        where there is one face.
+        One look a face and none at the whole picture: half the work of `detect` where there is one
+        face.
 
         Args:
             image: RGB uint8 ``[H, W, 3]``.
