@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import FrozenInstanceError
 from pathlib import Path
 
+import cv2
 import numpy as np
 import onnx
 import pytest
@@ -18,6 +19,7 @@ from PIL import Image
 from agelens import AgeEstimator, Face, ImageError, ModelError
 from agelens.align import align_face
 from agelens.calibrate import quantile
+from agelens.detect import FaceDetector
 from agelens.images import load_image
 from agelens.model import AgeModel
 from agelens.session import open_session, shipped
@@ -75,6 +77,26 @@ def test_threads_share_an_estimator(estimator: AgeEstimator) -> None:
     expected = estimator.estimate(ASTRONAUT)
     with ThreadPoolExecutor(8) as pool:
         assert all(faces == expected for faces in pool.map(estimator.estimate, [ASTRONAUT] * 24))
+
+
+def test_a_picture_is_the_same_to_any_number_of_threads(photo: NDArray[np.uint8]) -> None:
+    crowd = np.tile(photo[40:240, 126:326], (3, 5, 1))
+    alone, shared = (AgeEstimator(threads=threads).estimate(crowd) for threads in (1, 4))
+    assert len(alone) == 15
+    for one, other in zip(alone, shared, strict=True):
+        assert one.box == other.box
+        assert one.age == pytest.approx(other.age, abs=2e-3)
+
+
+def test_a_model_of_several_gives_each_its_own_size(photo: NDArray[np.uint8]) -> None:
+    model = AgeModel("best")
+    members = [AgeModel(file) for file in model.files]
+    assert model.size == max(member.size for member in members)
+    (found,) = FaceDetector().detect(photo)
+    crop = align_face(photo, found.landmarks, model.template, model.size)
+    views = [cv2.resize(crop, (m.size, m.size), interpolation=cv2.INTER_AREA) for m in members]
+    parts = [m.predict(view[None]) for m, view in zip(members, views, strict=True)]
+    np.testing.assert_allclose(model.predict(crop[None]), np.mean(parts, 0), atol=1e-6)
 
 
 def test_another_detector_can_be_given(estimator: AgeEstimator, photo: NDArray[np.uint8]) -> None:

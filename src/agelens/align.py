@@ -116,6 +116,16 @@ def align_face(
     return warp(image, matrix, size + 2 * extra, reflect=True)
 
 
+def shrunk(crops: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
+    """Crops ``[N, S, S, 3]`` of at most this side; smaller ones stay as they are."""
+    if crops.shape[1] <= side:
+        return crops
+    smaller = np.empty((len(crops), side, side, 3), np.uint8)
+    for target, crop in zip(smaller, crops, strict=True):
+        cv2.resize(crop, (side, side), target, interpolation=cv2.INTER_AREA)
+    return smaller
+
+
 def _span(values: NDArray[np.float64], length: int, pad: float) -> tuple[int, int]:
     """The pixels of one axis that a warp needs, those that a reflection shows included."""
     low, high = values.min() - pad, values.max() + pad

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agelens.align import warp
-from agelens.session import open_session, shipped
+from agelens.session import Workers, open_session, shipped
 from agelens.types import Box, Detection, Landmarks
 
 VIEW = 192
@@ -40,10 +40,6 @@ TILE_FROM = 900
 """Pictures with a longer side than this, in pixels, are also searched in tiles."""
 TILE_SIDE = 640
 MAX_TILES_A_SIDE = 6
-
-VIEWS_A_RUN = 4
-"""Views that the network looks at in one run: two threads have more to share than in one view, and
-the memory that a large picture's tiles take stays small."""
 
 _ANCHORS = (np.stack(np.meshgrid(np.arange(48), np.arange(48)), -1).reshape(-1, 2) + 0.5) * STRIDE
 
@@ -89,11 +85,12 @@ class FaceDetector:
     """Finds faces. Safe to share between threads.
 
     Args:
-        threads: CPU threads for one picture; 0 lets ONNX Runtime choose.
+        threads: CPU threads for one picture; 0 takes one for each processor.
     """
 
     def __init__(self, *, threads: int = 0) -> None:
-        self._session = open_session(shipped("blazeface.onnx"), threads)
+        self._session = open_session(shipped("blazeface.onnx"))
+        self._workers = Workers(threads, self._session)
 
     def detect(self, image: NDArray[np.uint8], *, min_score: float = 0.5) -> tuple[Detection, ...]:
         """Find the faces of one picture.
@@ -175,14 +172,14 @@ class FaceDetector:
         return _suppress(refined)
 
     def _look(self, image: NDArray[np.uint8], views: Sequence[_View]) -> list[list[_Candidate]]:
-        """Run the network on views of the picture; what each shows."""
-        found = []
-        for first in range(0, len(views), VIEWS_A_RUN):
-            some = views[first : first + VIEWS_A_RUN]
-            squares = np.stack([view.square(image) for view in some])
-            answer = self._session.run(["boxes", "scores"], {"images": squares})
-            found += [_decode(*row) for row in zip(some, *answer, strict=True)]
-        return found
+        """What the network sees in each view of the picture."""
+
+        def see(view: _View) -> list[_Candidate]:
+            feed = {"images": view.square(image)[None]}
+            boxes, scores = self._session.run(["boxes", "scores"], feed)
+            return _decode(view, boxes[0], scores[0])
+
+        return self._workers.map(see, views)
 
 
 def _decode(

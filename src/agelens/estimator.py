@@ -33,7 +33,7 @@ class AgeEstimator:
         model: "default", the name of a shipped model, or the path of a model file.
         min_score: faces that the detector is less sure of, 0 to 1, are left out.
         max_pixels: larger pictures are refused before they are decoded.
-        threads: CPU threads for one picture; 0 lets ONNX Runtime choose.
+        threads: CPU threads for one picture; 0 takes one for each processor.
         coverage: of the intervals, over 0 and under 1.
         detector: finds the faces; the built-in one by default.
 

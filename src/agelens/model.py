@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnxruntime
 from numpy.typing import NDArray
 
+from agelens.align import shrunk
 from agelens.calibrate import Calibration
 from agelens.errors import ModelError
-from agelens.session import ORT_ERRORS, open_session, shipped
+from agelens.session import ORT_ERRORS, Workers, open_session, shipped
 
 METADATA_KEY = "agelens"
 FORMAT = 1
@@ -22,6 +24,7 @@ SHIPPED = {
     "best": "age-best.json",
     "resnet50": "age-resnet50.onnx",
     "light": "age-light.onnx",
+    "light160": "age-light160.onnx",
     "lite2": "age-lite2.onnx",
 }
 """Names of the models inside the package, and their files."""
@@ -74,7 +77,7 @@ class AgeModel:
 
     Args:
         model: a name of `SHIPPED` or `ALIASES`, or the path of a model file.
-        threads: CPU threads for one batch; 0 lets ONNX Runtime choose.
+        threads: CPU threads for one batch; 0 takes one for each processor.
 
     Attributes:
         path: of the model file.
@@ -92,7 +95,7 @@ class AgeModel:
     def __init__(self, model: str | Path = "default", *, threads: int = 0) -> None:
         self.path, self.files = files_of(model)
         try:
-            self._sessions = [open_session(file, threads) for file in self.files]
+            self._sessions = [open_session(file) for file in self.files]
             if self.path.suffix == ".json":
                 text = self.path.read_text("utf-8")
             else:
@@ -105,6 +108,7 @@ class AgeModel:
             raise ModelError(f"{model}: not a model that ONNX Runtime can open") from error
         if not known:
             raise ModelError(f"{model}: its format needs another version of agelens")
+        self._workers = Workers(threads, self._sessions[0])
         self.size = int(self.metadata["size"])
         self.template = np.array(self.metadata["template"], np.float64)
         self.ages = np.array(self.metadata["ages"], np.float32)
@@ -120,13 +124,22 @@ class AgeModel:
         Returns:
             ``[N, K]`` float32 over `ages`; each row sums to 1.
         """
-        parts = [
-            self._mean({"crops": crops[start : start + BATCH]})
-            for start in range(0, len(crops), BATCH)
-        ]
+        parts = [self._mean(crops[start : start + BATCH]) for start in range(0, len(crops), BATCH)]
         return np.concatenate(parts) if parts else np.empty((0, len(self.ages)), np.float32)
 
-    def _mean(self, feed: dict[str, NDArray[np.uint8]]) -> NDArray[np.float32]:
-        answers = [session.run(None, feed)[0] for session in self._sessions]
-        mean: NDArray[np.float32] = np.mean(answers, axis=0)
+    def _mean(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
+        parts = np.array_split(crops, min(self._workers.count, len(crops)))
+        calls = [(session, part) for session in self._sessions for part in parts]
+        answers = np.concatenate(self._workers.map(_distributions, calls))
+        mean: NDArray[np.float32] = answers.reshape(len(self._sessions), len(crops), -1).mean(0)
         return mean
+
+
+def _distributions(
+    call: tuple[onnxruntime.InferenceSession, NDArray[np.uint8]],
+) -> NDArray[np.float32]:
+    """What one network says of crops that are as large as its own or larger."""
+    session, crops = call
+    side = session.get_inputs()[0].shape[1]
+    answer: NDArray[np.float32] = session.run(None, {"crops": shrunk(crops, side)})[0]
+    return answer

@@ -24,7 +24,8 @@ def join(models: Sequence[Path], target: Path) -> None:
     first, and has no calibration yet.
 
     Args:
-        models: model files that read the same crops, in the folder of `target` or below it.
+        models: model files that read the same crops, in the folder of `target` or below it; of
+            those that read them smaller than others, the crops are shrunk.
         target: the JSON file to write; it names its members and does not hold them.
 
     Raises:
@@ -40,7 +41,7 @@ def join(models: Sequence[Path], target: Path) -> None:
         path = member.path
         if len(member.files) > 1:
             raise ExportError(f"{path}: is itself of several models; join those")
-        same = member.size == first.size and np.array_equal(member.ages, first.ages)
+        same = np.array_equal(member.ages, first.ages)
         if not same or not np.allclose(member.template, first.template):
             raise ExportError(f"{path}: reads other crops than {first.path}")
         if member.metadata["training"]["manifest"] != first.metadata["training"]["manifest"]:
@@ -51,7 +52,7 @@ def join(models: Sequence[Path], target: Path) -> None:
         "format": FORMAT,
         "name": target.stem,
         "version": __version__,
-        "size": first.size,
+        "size": max(member.size for member in members),
         "ages": first.metadata["ages"],
         "template": first.metadata["template"],
         "training": first.metadata["training"],
