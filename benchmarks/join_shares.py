@@ -1,6 +1,6 @@
 """Errors of models averaged: all groups of them, two in every share, and of more views.
 
-    python benchmarks/join_shares.py DIR lite2 resnet50 light
+    python benchmarks/join_shares.py DIR light160 lite2 light
 
 On the validation crops of a prepared dataset; why `best` is what it is. Shares and views are of the
 first two. A view of 1.08 shows that much more around the face.
@@ -15,6 +15,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from agelens.align import shrunk
 from agelens.calibrate import quantile
 from agelens.data.manifest import Dataset
 from agelens.model import AgeModel
@@ -40,21 +41,26 @@ def main() -> None:
     if len(options.models) < 2:
         parser.error("name at least two models")
     models = [AgeModel(name) for name in options.models]
-    size = models[0].size
-    crops, ages = aligned_crops(Dataset.load(options.data), "validation", size, margin=MARGIN)
+    dataset, size = Dataset.load(options.data), max(model.size for model in models)
+    crops, ages = aligned_crops(dataset, "validation", size, margin=MARGIN)
+    crops = np.array(crops)
 
     def error(distributions: np.ndarray) -> str:
         errors = np.abs(quantile(distributions, models[0].ages, 0.5) - ages)
-        return f"{errors.mean():.3f}, within 5 years {(errors <= 5).mean():.1%}"
+        old = errors[(ages >= 60) & (ages < 80)].mean()
+        near = f"within 5 years {(errors <= 5).mean():.1%}"
+        return f"{errors.mean():.3f}, {near}, 60 to 79 {old:.2f}"
+
+    def answers_to(model: AgeModel, zoom: float) -> np.ndarray:
+        return model.predict(shrunk(view(crops, zoom, size), model.size))
 
     zooms = sorted({zoom for zooms in VIEWS for zoom in zooms})
-    seen = {zoom: view(np.array(crops), zoom, size) for zoom in zooms}
-    whole = [model.predict(seen[1.0]) for model in models]
+    whole = [answers_to(model, 1.0) for model in models]
     for count in range(1, len(models) + 1):
         for chosen in itertools.combinations(range(len(models)), count):
             names = " + ".join(options.models[index] for index in chosen)
             print(f"{names}: {error(np.mean([whole[index] for index in chosen], 0))}")
-    answers = {zoom: [model.predict(seen[zoom]) for model in models[:2]] for zoom in zooms}
+    answers = {zoom: [answers_to(model, zoom) for model in models[:2]] for zoom in zooms}
     first, second = answers[1.0]
     for share in SHARES:
         mixed = (1 - share) * first + share * second

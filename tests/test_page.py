@@ -317,6 +317,17 @@ def test_the_browser_gives_pythons_answer(
 
 
 @in_browser
+def test_the_page_takes_a_model_of_another_size(browser: Any, tmp_path: Path) -> None:
+    larger = AgeEstimator("light160")
+    page.export_page(tmp_path, larger.model)
+    (face,) = larger.estimate(ASTRONAUT)
+    with files(tmp_path) as url:
+        browser.get(url)
+        (found,) = choose(browser, ASTRONAUT)
+    same_face(found, face, larger, ASTRONAUT)
+
+
+@in_browser
 def test_nothing_is_asked_of_anyone_else(site: str, tmp_path: Path) -> None:
     log = tmp_path / "net.json"
     with chromium(f"--log-net-log={log}") as driver:

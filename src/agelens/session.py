@@ -59,8 +59,8 @@ class Workers:
     """
 
     def __init__(self, threads: int, session: onnxruntime.InferenceSession) -> None:
-        on_cpu = session.get_providers()[0] == "CPUExecutionProvider"
-        self.count = (threads or default_jobs()) if on_cpu else 1
+        self.on_cpu = session.get_providers()[0] == "CPUExecutionProvider"
+        self.count = (threads or default_jobs()) if self.on_cpu else 1
         self._pool = ThreadPoolExecutor(self.count, "agelens")
 
     def map(self, function: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:

@@ -72,6 +72,14 @@ export function alignFace(
   return warp(image, matrix, size, true);
 }
 
+/** A crop `[size, size, 3]` of at most this side; a smaller one stays as it is. */
+export function shrunk(crop: Uint8Array, side: number): Uint8Array {
+  const size = Math.sqrt(crop.length / 3);
+  if (size <= side) return crop;
+  const whole = { data: crop, width: size, height: size, step: 3 };
+  return Uint8Array.from(reduce(whole, 0, 0, size, size, side, side).data);
+}
+
 function mean(points: readonly Point[]): Point {
   const [x, y] = points.reduce<Point>((sum, p) => [sum[0] + p[0], sum[1] + p[1]], [0, 0]);
   return [x / points.length, y / points.length];

@@ -1,10 +1,11 @@
 /** How fit a face is for an estimate: `agelens/quality.py`, which says where the limits come from. */
 
-import { ALIGNMENT_POINTS, apply, fitSimilarity } from "./align";
+import { ALIGNMENT_POINTS, apply, fitSimilarity, shrunk } from "./align";
 import { FAULTS, type Point, type Quality } from "./types";
 
 const NOSE_DEPTH = 0.8;
 const MIN_SIZE = 38;
+const SIDE = 128;
 const MIN_SHARPNESS = 3.2;
 const BRIGHTNESS = [0.08, 0.75] as const;
 const MAX_YAW = 45;
@@ -18,7 +19,7 @@ export function measureQuality(
   width: number,
   height: number,
 ): Quality {
-  const grey = toGrey(crop);
+  const grey = toGrey(shrunk(crop, SIDE));
   const matrix = fitSimilarity(template, landmarks.slice(0, ALIGNMENT_POINTS));
   const square = ([[0, 0], [1, 0], [1, 1], [0, 1]] as Point[]).map((p) => apply(matrix, p));
   const light = spread(grey);

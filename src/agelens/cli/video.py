@@ -39,7 +39,7 @@ DetectEvery = Annotated[
 ]
 MinScore = Annotated[float, typer.Option(min=0, max=1, help="Leave out faces less sure.")]
 LIVE = "light"
-"""A third of `best`'s time: every frame of a camera can be looked at. A track's age is of many."""
+"""A quarter of `best`'s time: every frame can be looked at. A track's age is that of many."""
 INTERRUPTED = 130
 """Exit code of a video that Ctrl-C cut short, as shells give it."""
 

@@ -16,24 +16,22 @@ import logging
 import multiprocessing
 import signal
 import sys
+import time
 import warnings
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from pathlib import Path
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
-from agelens.align import align_face
 from agelens.detect import FaceDetector
 from agelens.errors import AgelensError, ImageError
-from agelens.images import load_image
-from agelens.quality import measure_quality
-from agelens.types import Detection, Quality
 from agelens.web.errors import ReaderDiedError
+from agelens.web.look import Found, Look, find_faces
 
 log = logging.getLogger("agelens.web")
 
@@ -43,58 +41,6 @@ ATTEMPTS = 2
 """Readers that a picture may end. The first may have been ended by something else."""
 CHECK_SECONDS = 1.0
 """How often an idle reader is looked at: whether its process is still alive."""
-
-
-@dataclass(frozen=True, slots=True)
-class Look:
-    """What a reader does with a picture. `template` and `size` are the age model's."""
-
-    template: NDArray[np.float64]
-    size: int
-    min_score: float
-    max_pixels: int
-    max_faces: int
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """A picture's faces before the age model: N of them, largest first.
-
-    Attributes:
-        width: of the upright picture in pixels.
-        height: of the upright picture in pixels.
-        detections: N.
-        qualities: N.
-        crops: RGB uint8 ``[N, size, size, 3]``.
-        left_out: how many more were found than the limit allows.
-    """
-
-    width: int
-    height: int
-    detections: tuple[Detection, ...]
-    qualities: tuple[Quality, ...]
-    crops: NDArray[np.uint8]
-    left_out: int
-
-
-def find_faces(data: bytes, detector: FaceDetector, look: Look) -> Found:
-    """The steps of `AgeEstimator.estimate` up to the age model.
-
-    Raises:
-        ImageError: the picture is broken, too large or too small.
-    """
-    pixels = load_image(data, max_pixels=look.max_pixels)
-    height, width = pixels.shape[:2]
-    found = detector.detect(pixels, min_score=look.min_score)
-    kept = found[: look.max_faces]
-    crops = np.empty((len(kept), look.size, look.size, 3), np.uint8)
-    for crop, face in zip(crops, kept, strict=True):
-        crop[:] = align_face(pixels, face.landmarks, look.template, look.size)
-    qualities = tuple(
-        measure_quality(crop, face.landmarks, look.template, width, height)
-        for crop, face in zip(crops, kept, strict=True)
-    )
-    return Found(width, height, kept, qualities, crops, len(found) - len(kept))
 
 
 def _read_forever(connection: Connection, look: Look) -> None:
@@ -168,6 +114,24 @@ class _Job:
     data: bytes
     done: asyncio.Future[Found]
     attempts: int = 0
+    came: float = field(default_factory=time.monotonic)
+
+
+class _Jobs(asyncio.Queue[_Job]):
+    """Pictures in the order in which they came, as long as none waits for more than `patience`.
+
+    Then the newest first ("adaptive LIFO"; Maurer, "Fail at Scale", ACM Queue 13:8, 2015): with
+    more to do than can be done in time, all would else be answered a little too late.
+    """
+
+    def __init__(self, patience: float) -> None:
+        super().__init__()
+        self._patience = patience
+
+    def _get(self) -> _Job:
+        waiting: deque[_Job] = self._queue  # type: ignore[attr-defined]
+        late = time.monotonic() - waiting[0].came > self._patience
+        return waiting.pop() if late else waiting.popleft()
 
 
 class Readers:
@@ -185,8 +149,7 @@ class Readers:
     ) -> None:
         self._readers = [_Reader(look) for _ in range(count)]
         self._patience = patience
-        # The newest first: with too much to do, the oldest would be answered too late anyway.
-        self._jobs: asyncio.LifoQueue[_Job] = asyncio.LifoQueue()
+        self._jobs = _Jobs(patience / 2)
         self._threads = ThreadPoolExecutor(count, "agelens-reader")
         self._tasks: list[asyncio.Task[None]] = []
         self._on_restart = on_restart

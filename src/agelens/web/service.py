@@ -16,8 +16,9 @@ from agelens.types import Face
 from agelens.web.batching import Batcher
 from agelens.web.body import Upload
 from agelens.web.errors import BusyError, DeadlineError, ReaderDiedError
+from agelens.web.look import Look
 from agelens.web.metrics import Metrics
-from agelens.web.readers import Look, Readers
+from agelens.web.readers import Readers
 from agelens.web.settings import Settings
 
 
@@ -53,11 +54,10 @@ class Service:
             settings.max_faces,
         )
         self.readers = Readers(settings.readers, look, settings.deadline, metrics.restarts.inc)
-        # A face costs the model a third of what its picture costs a reader.
         self._batcher = Batcher(
             model.predict,
             size=settings.max_batch,
-            runners=max(1, settings.readers // 2),
+            runners=settings.readers,
             observe=metrics.batch.observe,
         )
         self._pending = 0

@@ -43,7 +43,7 @@ class Settings(BaseSettings):
     model: str = Field("default", description="A shipped model's name or a model file.")
     min_score: float = Field(0.5, ge=0, le=1, description="Leave out faces that are less sure.")
     coverage: float = Field(0.9, gt=0, lt=1, description="Of the intervals, unless asked for.")
-    max_batch: int = Field(32, ge=1, description="Faces in one call of the network.")
+    max_batch: int = Field(4, ge=1, description="Faces in one call; a GPU wants more.")
 
     max_body: int = Field(20_000_000, ge=1, description="Bytes of a request, or of a fetched URL.")
     max_pixels: int = Field(50_000_000, ge=64, description="Pixels of a picture.")
