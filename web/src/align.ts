@@ -76,7 +76,7 @@ export function alignFace(
 export function shrunk(crop: Uint8Array, side: number): Uint8Array {
   const size = Math.sqrt(crop.length / 3);
   if (size <= side) return crop;
-  const whole = { data: crop, width: size, height: size, step: 3 };
+  const whole: Pixels = { data: crop, width: size, height: size, step: 3 };
   return Uint8Array.from(reduce(whole, 0, 0, size, size, side, side).data);
 }
 
