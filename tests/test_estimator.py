@@ -22,6 +22,7 @@ from agelens.calibrate import quantile
 from agelens.detect import FaceDetector
 from agelens.images import load_image
 from agelens.model import AgeModel
+from agelens.quality import SIDE, measure_quality
 from agelens.session import open_session, shipped
 from agelens.types import Detection
 
@@ -104,6 +105,17 @@ def test_a_model_of_several_gives_each_its_own_size(photo: NDArray[np.uint8]) ->
     views = [cv2.resize(crop, (m.size, m.size), interpolation=cv2.INTER_AREA) for m in members]
     parts = [m.predict(view[None]) for m, view in zip(members, views, strict=True)]
     np.testing.assert_allclose(model.predict(crop[None]), np.mean(parts, 0), atol=1e-6)
+
+
+def test_sharpness_is_that_at_one_size(photo: NDArray[np.uint8]) -> None:
+    model = AgeModel("light160")
+    (found,) = FaceDetector().detect(photo)
+    crop = align_face(photo, found.landmarks, model.template, model.size)
+    smaller = cv2.resize(crop, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
+    large, small = (
+        measure_quality(view, found.landmarks, model.template, 512, 512) for view in (crop, smaller)
+    )
+    assert large == small
 
 
 def test_another_detector_can_be_given(estimator: AgeEstimator, photo: NDArray[np.uint8]) -> None:

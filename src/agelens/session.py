@@ -50,8 +50,8 @@ def open_session(path: Path, threads: int = 1) -> onnxruntime.InferenceSession:
 class Workers:
     """Threads that share out the calls of the networks for one picture.
 
-    These networks are small: two threads on parts of one call wait for each other more than they
-    help, and two calls at once help (benchmarks/side_by_side.py).
+    Each call is too small to be worth several threads; but a picture has many, of every view and of
+    every network.
 
     Args:
         threads: at work at once; 0 takes one for each processor of this process.

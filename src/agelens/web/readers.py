@@ -130,6 +130,8 @@ class _Jobs(asyncio.Queue[_Job]):
 
     def _get(self) -> _Job:
         waiting: deque[_Job] = self._queue  # type: ignore[attr-defined]
+        while len(waiting) > 1 and waiting[0].done.done():  # it was too late for these
+            waiting.popleft()
         late = time.monotonic() - waiting[0].came > self._patience
         return waiting.pop() if late else waiting.popleft()
 
