@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -61,6 +61,37 @@ def test_halving_is_area_averaging(photo: NDArray[np.uint8]) -> None:
     half = warp(photo, np.array([[0.5, 0, 0], [0, 0.5, 0]]), 256, reflect=True)
     expected = cv2.resize(photo, (256, 256), interpolation=cv2.INTER_AREA)
     assert np.abs(half.astype(int) - expected).max() <= 1
+
+
+@given(
+    st.integers(1, 900),
+    st.integers(1, 900),
+    st.floats(0.02, 1),
+    st.floats(-0.2, 1.2),
+    st.floats(-0.2, 1.2),
+    st.floats(-1, 1),
+)
+@settings(max_examples=200, deadline=None)
+def test_a_slope_stays_where_it_was(
+    width: int, height: int, scale: float, x: float, y: float, angle: float
+) -> None:
+    """However it is reduced, and however much of it lies outside: the border stays in its place."""
+    rows, columns = np.mgrid[:height, :width] + 0.5
+    slope = 30 + 0.12 * columns + 0.1 * rows
+    picture = np.repeat(np.rint(slope).astype(np.uint8)[..., None], 3, axis=2)
+    turn = scale * np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
+    matrix = np.column_stack([turn, 24 - turn @ (x * width, y * height)])
+    crop = warp(picture, matrix, 48, reflect=False)[..., 0].astype(float)
+    pixels = np.stack(np.meshgrid(np.arange(48), np.arange(48)), -1).reshape(-1, 2) + 0.5
+    where = apply(
+        np.column_stack([np.linalg.inv(turn), np.linalg.solve(turn, -matrix[:, 2])]), pixels
+    )
+    edge = 1.5 / scale + 1
+    inside = ((where > edge) & (where < np.array([width, height]) - edge)).all(axis=1)
+    expected = 30 + where @ (0.12, 0.1)
+    assert np.abs(crop.ravel() - expected)[inside].max(initial=0) <= 1.5
+    outside = ((where < -edge) | (where > np.array([width, height]) + edge)).any(axis=1)
+    assert crop.ravel()[outside].max(initial=0) == 0
 
 
 LANDMARKS = Landmarks.from_array(

@@ -21,13 +21,13 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from agelens import AgeEstimator, Face, Landmarks
-from agelens.align import align_face
 from agelens.calibrate import intervals, quantile
 from agelens.cli import export_web  # noqa: F401 - registers the command
 from agelens.cli.common import app as commands
 from agelens.images import load_image
 from agelens.model import AgeModel
-from agelens.quality import measure_quality
+from agelens.quality import cut_face
+from agelens.types import Detection
 from agelens.web import page
 
 webdriver = pytest.importorskip("selenium.webdriver", reason="needs selenium")
@@ -172,9 +172,8 @@ def same_face(found: dict[str, Any], face: Face, estimator: AgeEstimator, pictur
 
     pixels, model = load_image(picture), estimator.model
     landmarks = Landmarks.from_array(marks)
-    crop = align_face(pixels, landmarks, model.template, model.size)
-    height, width = pixels.shape[:2]
-    quality = measure_quality(crop, landmarks, model.template, width, height)
+    found_there = Detection(face.box, landmarks, face.score)
+    crop, quality = cut_face(pixels, found_there, model.template, model.size)
     for name in ("size", "sharpness", "brightness", "contrast", "yaw", "cut_off"):
         known = getattr(quality, name)
         assert found["quality"][name] == pytest.approx(known, rel=1e-5, abs=1e-5), name

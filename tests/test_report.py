@@ -140,6 +140,9 @@ def test_its_numbers_are_those_of_the_estimates(made: Path, numbers: dict[str, A
     worst, row = page.captions[0], table.loc[errors.idxmax()]
     assert worst.startswith(f"label {row['age']}\nestimate {row['predicted']:.1f}\n")
     assert numbers["cumulative_score"][5] == pytest.approx((errors <= 5).mean())
+    whole = (table["predicted"].round() - table["age"]).abs()
+    assert numbers["whole_years"]["mae"]["value"] == pytest.approx(whole.mean())
+    assert tables.cell("within_5", numbers["whole_years"]["within_5"]) in page.words
     scatter = next(alt for alt in page.alts if alt.startswith("Density"))
     young = table[table["age"] <= 2]
     middle = f"labelled {young['age'].median():.0f}, estimated {young['predicted'].median():.0f}"

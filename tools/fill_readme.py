@@ -27,11 +27,12 @@ def figures(reports: dict[str, dict[str, Any]], cold: dict[str, Any], peers: dic
     def years(name: str) -> str:
         return row(lambda own: f"{own['value']:.2f} [{own['low']:.2f}, {own['high']:.2f}]", name)
 
-    def row(form: Callable[[dict[str, float]], str], name: str) -> str:
-        return " | ".join(form(report["overall"][name]) for report in every)
+    def row(form: Callable[[dict[str, float]], str], name: str, part: str = "overall") -> str:
+        return " | ".join(form(report[part][name]) for report in every)
 
-    def share(name: str) -> str:
-        return row(lambda own: f"{own['value']:.1%} [{own['low']:.1%}, {own['high']:.1%}]", name)
+    def share(name: str, part: str = "overall") -> str:
+        form = "{value:.1%} [{low:.1%}, {high:.1%}]"
+        return row(lambda own: form.format(**own), name, part)
 
     def spoilt(report: dict[str, Any], span: str) -> str:
         if "corruptions" not in report:
@@ -55,6 +56,7 @@ def figures(reports: dict[str, dict[str, Any]], cold: dict[str, Any], peers: dic
         f"| bias (positive: too old) | {years('bias')} |",
         f"| median error | {years('median_error')} |",
         *(f"| within {n} years | {share(f'within_{n}')} |" for n in (3, 5, 10)),
+        f"| within 5 years, of ages in whole years | {share('within_5', 'whole_years')} |",
         f"| labels inside the {first['coverage']:.0%} interval | {share('coverage')} |",
         f"| mean width of it, years | {years('width')} |",
         *(

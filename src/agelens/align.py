@@ -71,13 +71,12 @@ def warp(
     if scale < 1:
         corners = np.array([[0, 0, 1], [size, 0, 1], [0, size, 1], [size, size, 1]]).T
         quad = (np.linalg.inv(to_crop) @ corners)[:2]
-        x0, x1 = _span(quad[0], width, pad=2 / scale)
-        y0, y1 = _span(quad[1], height, pad=2 / scale)
+        halvings = math.floor(-math.log2(scale))
+        x0, x1, halvings = _halved(*_span(quad[0], width, pad=2 / scale), width, halvings)
+        y0, y1, halvings = _halved(*_span(quad[1], height, pad=2 / scale), height, halvings)
         new_width = max(1, round((x1 - x0) * scale))
         new_height = max(1, round((y1 - y0) * scale))
-        image = cv2.resize(  # type: ignore[assignment]
-            image[y0:y1, x0:x1], (new_width, new_height), interpolation=cv2.INTER_AREA
-        )
+        image = _reduced(image[y0:y1, x0:x1], new_width, new_height, halvings)
         factor_x, factor_y = (x1 - x0) / new_width, (y1 - y0) / new_height
         to_crop = to_crop @ np.array([[factor_x, 0, x0], [0, factor_y, y0], [0, 0, 1]])
     # OpenCV puts whole numbers at pixel centres; agelens at their corners.
@@ -126,6 +125,14 @@ def shrunk(crops: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
     return smaller
 
 
+def _reduced(image: NDArray[np.uint8], width: int, height: int, halvings: int) -> NDArray[np.uint8]:
+    """The picture by area averaging; by halves first, which OpenCV is several times faster at."""
+    for _ in range(halvings):
+        half = (image.shape[1] // 2, image.shape[0] // 2)
+        image = cv2.resize(image, half, interpolation=cv2.INTER_AREA)  # type: ignore[assignment]
+    return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)  # type: ignore[return-value]
+
+
 def _span(values: NDArray[np.float64], length: int, pad: float) -> tuple[int, int]:
     """The pixels of one axis that a warp needs, those that a reflection shows included."""
     low, high = values.min() - pad, values.max() + pad
@@ -134,3 +141,17 @@ def _span(values: NDArray[np.float64], length: int, pad: float) -> tuple[int, in
     stop = min(length, math.ceil(max(high, reflected_high)))
     start = min(start, length - 1)
     return start, max(stop, start + 1)
+
+
+def _halved(start: int, stop: int, length: int, halvings: int) -> tuple[int, int, int]:
+    """A span that divides by 2 so many times, or as often as it can without losing the border.
+
+    What is cut off for it is less than the pad of `_span`.
+    """
+    halvings = min(halvings, (stop - start).bit_length() - 1)
+    spare = (stop - start) % 2**halvings
+    if start > 0:
+        return start + spare, stop, halvings
+    if stop < length:
+        return start, stop - spare, halvings
+    return start, stop, min(halvings, (length & -length).bit_length() - 1)

@@ -9,12 +9,11 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from agelens.align import align_face
 from agelens.calibrate import intervals, quantile
 from agelens.detect import FaceDetector
 from agelens.images import MAX_PIXELS, ImageSource, load_image
 from agelens.model import AgeModel
-from agelens.quality import measure_quality
+from agelens.quality import cut_face
 from agelens.types import Detection, Face, Interval, Quality
 
 
@@ -93,15 +92,12 @@ class AgeEstimator:
             The model's distributions ``[N, K]`` and N qualities.
         """
         model = self.model
-        crops = [
-            align_face(pixels, found.landmarks, model.template, model.size) for found in detections
-        ]
-        height, width = pixels.shape[:2]
-        qualities = [
-            measure_quality(crop, found.landmarks, model.template, width, height)
-            for crop, found in zip(crops, detections, strict=True)
-        ]
-        return model.predict(np.stack(crops)), qualities
+
+        def cut(found: Detection) -> tuple[NDArray[np.uint8], Quality]:
+            return cut_face(pixels, found, model.template, model.size)
+
+        crops, qualities = zip(*model.workers.map(cut, detections), strict=True)
+        return model.predict(np.stack(crops)), list(qualities)
 
     def conclude(
         self,

@@ -88,6 +88,7 @@ class AgeModel:
         template: ``[4, 2]``, where eyes, nose and mouth belong, as fractions of the side.
         ages: ``[K]`` float32, the ages in years that the distribution is over.
         calibration: what its distributions are worth; see `agelens.calibrate`.
+        workers: the threads that its calls are shared out to.
         metadata: everything else that the file says of itself: name, version, licence, training.
 
     Raises:
@@ -110,7 +111,7 @@ class AgeModel:
             raise ModelError(f"{model}: not a model that ONNX Runtime can open") from error
         if not known:
             raise ModelError(f"{model}: its format needs another version of agelens")
-        self._workers = Workers(threads, self._sessions[0])
+        self.workers = Workers(threads, self._sessions[0])
         self.size = int(self.metadata["size"])
         self.template = np.array(self.metadata["template"], np.float64)
         self.ages = np.array(self.metadata["ages"], np.float32)
@@ -128,7 +129,7 @@ class AgeModel:
         """
         if not len(crops):
             return np.empty((0, len(self.ages)), np.float32)
-        workers = self._workers
+        workers = self.workers
         most = min(BATCH, -(-len(crops) // workers.count)) if workers.on_cpu else GPU_BATCH
         parts = [crops[start : start + most] for start in range(0, len(crops), most)]
         calls = [(session, part) for session in self._sessions for part in parts]

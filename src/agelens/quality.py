@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from agelens.align import ALIGNMENT_POINTS, fit_similarity, shrunk
-from agelens.types import Landmarks, Quality
+from agelens.align import ALIGNMENT_POINTS, align_face, fit_similarity
+from agelens.types import Detection, Landmarks, Quality
 
 Grey = NDArray[Any]
 """A grey uint8 picture ``[H, W]``, as OpenCV types it."""
@@ -22,7 +22,8 @@ NOSE_DEPTH = 0.8
 MIN_SIZE = 38.0
 """Pictures reduced to 72 pixels cost 7 %, to 36 pixels 36 %."""
 SIDE = 128
-"""Side in pixels of the crops that sharpness is measured on: that of larger ones is another."""
+"""Side in pixels of the crops that are measured, whatever the model reads: sharpness depends on it.
+"""
 MIN_SHARPNESS = 3.2
 """A blur of 1.4 pixels of a 200 pixel face costs 8 %, of 2.8 pixels 28 %."""
 BRIGHTNESS = (0.08, 0.75)
@@ -86,13 +87,13 @@ def measure_quality(
     """Measure one face.
 
     Args:
-        crop: the aligned face, RGB uint8 ``[size, size, 3]``.
+        crop: the aligned face, RGB uint8 ``[SIDE, SIDE, 3]``.
         landmarks: of the face, in pixels of the picture.
         template: ``[4, 2]``, where they belong, as fractions of the crop's side.
         width: of the picture in pixels.
         height: of the picture in pixels.
     """
-    grey = cv2.cvtColor(shrunk(crop[None], SIDE)[0], cv2.COLOR_RGB2GRAY)
+    grey = cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY)
     matrix = fit_similarity(template, landmarks.to_array()[:ALIGNMENT_POINTS])
     size = float(np.hypot(matrix[0, 0], matrix[1, 0]))
     sharp, light, turn = sharpness(grey), brightness(grey), yaw(landmarks)
@@ -107,3 +108,23 @@ def measure_quality(
     }
     reasons = tuple(name for name, found in faults.items() if found)
     return Quality(size, sharp, light, contrast(grey), turn, lost, reasons)
+
+
+def cut_face(
+    image: NDArray[np.uint8], found: Detection, template: NDArray[np.float64], size: int
+) -> tuple[NDArray[np.uint8], Quality]:
+    """What the age model reads of one face, and how fit that is.
+
+    Args:
+        image: RGB uint8 ``[H, W, 3]``.
+        found: a face of this picture.
+        template: ``[4, 2]``, where landmarks belong, as fractions of the crop's side.
+        size: side in pixels of the crop that the model reads.
+
+    Returns:
+        RGB uint8 ``[size, size, 3]``, and its quality.
+    """
+    height, width = image.shape[:2]
+    crop = align_face(image, found.landmarks, template, size)
+    seen = crop if size == SIDE else align_face(image, found.landmarks, template, SIDE)
+    return crop, measure_quality(seen, found.landmarks, template, width, height)

@@ -5,6 +5,9 @@ import type { Matrix, Pixels, Point } from "./types";
 export const ALIGNMENT_POINTS = 4;
 const single = Math.fround;
 
+/** A rectangle of the picture: left, top, right, bottom. */
+type Part = readonly [x0: number, y0: number, x1: number, y1: number];
+
 /** The rotation, uniform scale and shift that best take `source` to `target` (Umeyama 1991). */
 export function fitSimilarity(source: readonly Point[], target: readonly Point[]): Matrix {
   const [zx, zy] = mean(source);
@@ -45,11 +48,20 @@ export function warp(image: Pixels, matrix: Matrix, size: number, reflect: boole
   if (scale < 1) {
     const back = invert(matrix);
     const quad = ([[0, 0], [size, 0], [0, size], [size, size]] as Point[]).map((p) => apply(back, p));
-    const [x0, x1] = span(quad.map((p) => p[0]), image.width, 2 / scale);
-    const [y0, y1] = span(quad.map((p) => p[1]), image.height, 2 / scale);
+    const most = Math.floor(-Math.log2(scale));
+    const across = span(quad.map((p) => p[0]), image.width, 2 / scale);
+    const [x0, x1, fewer] = halved(...across, image.width, most);
+    const down = span(quad.map((p) => p[1]), image.height, 2 / scale);
+    const [y0, y1, halvings] = halved(...down, image.height, fewer);
     const width = Math.max(1, rint((x1 - x0) * scale));
     const height = Math.max(1, rint((y1 - y0) * scale));
-    image = reduce(image, x0, y0, x1, y1, width, height);
+    let part: Part = [x0, y0, x1, y1];
+    for (let times = 0; times < halvings; times++) {
+      const half = [(part[2] - part[0]) / 2, (part[3] - part[1]) / 2] as const;
+      image = reduce(image, part, ...half);
+      part = [0, 0, ...half];
+    }
+    image = reduce(image, part, width, height);
     [c, f] = [a * x0 + b * y0 + c, d * x0 + e * y0 + f];
     const [fx, fy] = [(x1 - x0) / width, (y1 - y0) / height];
     [a, b, d, e] = [a * fx, b * fy, d * fx, e * fy];
@@ -70,14 +82,6 @@ export function alignFace(
   const target = template.map(([x, y]): Point => [x * size, y * size]);
   const matrix = fitSimilarity(landmarks.slice(0, ALIGNMENT_POINTS), target);
   return warp(image, matrix, size, true);
-}
-
-/** A crop `[size, size, 3]` of at most this side; a smaller one stays as it is. */
-export function shrunk(crop: Uint8Array, side: number): Uint8Array {
-  const size = Math.sqrt(crop.length / 3);
-  if (size <= side) return crop;
-  const whole: Pixels = { data: crop, width: size, height: size, step: 3 };
-  return Uint8Array.from(reduce(whole, 0, 0, size, size, side, side).data);
 }
 
 function mean(points: readonly Point[]): Point {
@@ -101,6 +105,20 @@ function span(values: number[], length: number, pad: number): [number, number] {
   return [start, Math.max(stop, start + 1)];
 }
 
+/** A span that divides by 2 so many times, or as often as it can without losing the border. */
+function halved(
+  start: number,
+  stop: number,
+  length: number,
+  halvings: number,
+): [start: number, stop: number, halvings: number] {
+  halvings = Math.min(halvings, Math.floor(Math.log2(stop - start)));
+  const spare = (stop - start) % 2 ** halvings;
+  if (start > 0) return [start + spare, stop, halvings];
+  if (stop < length) return [start, stop - spare, halvings];
+  return [start, stop, Math.min(halvings, Math.log2(length & -length))];
+}
+
 /** For each of `count` pixels, the pixels of `length` under it and their shares. */
 function taps(length: number, count: number): [index: number, share: number][][] {
   const scale = length / count;
@@ -119,19 +137,11 @@ function taps(length: number, count: number): [index: number, share: number][][]
 }
 
 /** A part of the picture, reduced by area averaging. */
-function reduce(
-  image: Pixels,
-  x0: number,
-  y0: number,
-  x1: number,
-  y1: number,
-  width: number,
-  height: number,
-): Pixels {
+function reduce(image: Pixels, [x0, y0, x1, y1]: Part, width: number, height: number): Pixels {
   const across = taps(x1 - x0, width);
   const { data, step } = image;
   const out = new Uint8ClampedArray(width * height * 3); // rounds half to even
-  const halved = x1 - x0 === 2 * width && y1 - y0 === 2 * height; // OpenCV rounds these half up
+  const exact = x1 - x0 === 2 * width && y1 - y0 === 2 * height; // OpenCV rounds these half up
   const row = new Float32Array(width * 3);
   const sum = new Float32Array(width * 3);
   let known = -1;
@@ -153,7 +163,7 @@ function reduce(
       }
       for (let i = 0; i < row.length; i++) sum[i]! += single(share * row[i]!);
     }
-    out.set(halved ? sum.map((value) => Math.floor(value + 0.5)) : sum, y * width * 3);
+    out.set(exact ? sum.map((value) => Math.floor(value + 0.5)) : sum, y * width * 3);
   });
   return { data: out, width, height, step: 3 };
 }

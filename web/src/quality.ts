@@ -1,17 +1,17 @@
 /** How fit a face is for an estimate: `agelens/quality.py`, which says where the limits come from. */
 
-import { ALIGNMENT_POINTS, apply, fitSimilarity, shrunk } from "./align";
+import { ALIGNMENT_POINTS, apply, fitSimilarity } from "./align";
 import { FAULTS, type Point, type Quality } from "./types";
 
 const NOSE_DEPTH = 0.8;
 const MIN_SIZE = 38;
-const SIDE = 128;
+export const SIDE = 128;
 const MIN_SHARPNESS = 3.2;
 const BRIGHTNESS = [0.08, 0.75] as const;
 const MAX_YAW = 45;
 const MAX_CUT_OFF = 0.35;
 
-/** Measure one face: its aligned crop `[size, size, 3]`, its landmarks, the picture's size. */
+/** Measure one face: its aligned crop `[SIDE, SIDE, 3]`, its landmarks, the picture's size. */
 export function measureQuality(
   crop: Uint8Array,
   landmarks: readonly Point[],
@@ -19,7 +19,7 @@ export function measureQuality(
   width: number,
   height: number,
 ): Quality {
-  const grey = toGrey(shrunk(crop, SIDE));
+  const grey = toGrey(crop);
   const matrix = fitSimilarity(template, landmarks.slice(0, ALIGNMENT_POINTS));
   const square = ([[0, 0], [1, 0], [1, 1], [0, 1]] as Point[]).map((p) => apply(matrix, p));
   const light = spread(grey);

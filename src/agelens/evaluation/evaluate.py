@@ -114,9 +114,10 @@ def evaluate(
     Returns:
         ``overall`` and ``groups`` of `measure`; ``coverage`` that the intervals should have;
         ``crossings`` and ``standardised`` of `agelens.evaluation.groups`; ``quality``;
-        ``cumulative_score``: the share of errors of at most 0, 1, … years; ``intervals`` with a
-        `calibration` (see `measure_intervals`); ``thresholds`` by age; ``images``, ``missed``
-        (paths) and ``miss_rate``; the version of ``agelens``.
+        ``whole_years``: two metrics of ages rounded as the labels are, which is how classifiers of
+        ages are measured; ``cumulative_score``: the share of errors of at most 0, 1, … years;
+        ``intervals`` with a `calibration` (see `measure_intervals`); ``thresholds`` by age;
+        ``images``, ``missed`` (paths) and ``miss_rate``; the version of ``agelens``.
 
     Raises:
         DataError: no face was found in any picture.
@@ -134,6 +135,9 @@ def evaluate(
         "crossings": crossings(found),
         "standardised": standardise_groups(found),
         "quality": measure_quality(found),
+        "whole_years": measure(
+            true, found["predicted"].round(), groups[[]], metrics=("mae", "within_5")
+        )["overall"],
         "cumulative_score": [float((errors <= years).mean()) for years in range(CUMULATIVE + 1)],
     }
     if calibration is not None:

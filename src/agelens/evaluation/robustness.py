@@ -15,7 +15,6 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from agelens import __version__
-from agelens.align import align_face
 from agelens.batch import default_jobs, map_in_order
 from agelens.data.manifest import Dataset, landmarks_of
 from agelens.data.scan import main_face
@@ -35,7 +34,7 @@ from agelens.evaluation.journal import model_digest
 from agelens.files import atomic_path
 from agelens.images import load_image
 from agelens.progress import Progress, silent
-from agelens.quality import measure_quality
+from agelens.quality import cut_face
 from agelens.session import shipped
 from agelens.types import Box, Detection, Quality
 
@@ -223,9 +222,7 @@ class _Trial:
 
     def _prepare(self, index: int, view: NDArray[np.uint8], face: Detection) -> _Found:
         model = self.estimator.model
-        crop = align_face(view, face.landmarks, model.template, model.size)
-        height, width = view.shape[:2]
-        quality = measure_quality(crop, face.landmarks, model.template, width, height)
+        crop, quality = cut_face(view, face, model.template, model.size)
         return _Found(index, crop, face, quality)
 
     def _ages(self, found: list[_Found], length: int) -> NDArray[np.float64]:

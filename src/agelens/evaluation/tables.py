@@ -60,6 +60,14 @@ def overall(report: Numbers) -> Table:
     """Every metric of all pictures."""
     own = report["overall"]
     rows = [(name, cell(metric, own[metric])) for metric, name in METRICS.items() if metric in own]
+    if "whole_years" in report:
+        rows += [
+            (
+                f"{METRICS[metric]}, of ages in whole years",
+                cell(metric, report["whole_years"][metric]),
+            )
+            for metric in ("mae", "within_5")
+        ]
     missed = f"{len(report['missed']):,} of {report['images']:,} ({report['miss_rate']:.2%})"
     return Table("All pictures", ("", label(report["model"])), [*rows, ("no face found", missed)])
 

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from agelens.align import align_face
 from agelens.detect import FaceDetector
 from agelens.images import load_image
-from agelens.quality import measure_quality
+from agelens.quality import cut_face
 from agelens.types import Detection, Quality
 
 
@@ -57,10 +56,8 @@ def find_faces(data: bytes, detector: FaceDetector, look: Look) -> Found:
     found = detector.detect(pixels, min_score=look.min_score)
     kept = found[: look.max_faces]
     crops = np.empty((len(kept), look.size, look.size, 3), np.uint8)
+    qualities = []
     for crop, face in zip(crops, kept, strict=True):
-        crop[:] = align_face(pixels, face.landmarks, look.template, look.size)
-    qualities = tuple(
-        measure_quality(crop, face.landmarks, look.template, width, height)
-        for crop, face in zip(crops, kept, strict=True)
-    )
-    return Found(width, height, kept, qualities, crops, len(found) - len(kept))
+        crop[:], quality = cut_face(pixels, face, look.template, look.size)
+        qualities.append(quality)
+    return Found(width, height, kept, tuple(qualities), crops, len(found) - len(kept))
