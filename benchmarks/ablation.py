@@ -50,7 +50,7 @@ VARIANTS: dict[str, tuple[str, ...]] = {
     ),
     "loss: L1": ("loss.name=l1",),
     "loss: cross-entropy": ("loss.name=cross_entropy",),
-    "teacher: lite2": ('teacher.models=["lite2"]', "teacher.feature_weight=1.0"),
+    "teacher: light": ('teacher.models=["light"]', "teacher.feature_weight=1.0"),
     "64 pixels": (),
 }
 SIZES = {"64 pixels": 64}

@@ -104,7 +104,7 @@ def figures(found: pd.DataFrame) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("data", type=Path)
-    parser.add_argument("--models", nargs="+", default=["lite2"])
+    parser.add_argument("--models", nargs="+", default=["light"])
     parser.add_argument("--split", default="validation", choices=["validation", "test"])
     parser.add_argument("--sample", type=int, help="so many pictures, drawn with seed 0")
     parser.add_argument("--folder", type=Path, help="where the peers are, or will be, installed")

@@ -1,6 +1,6 @@
 """How wide intervals must be to hold for every age: ways to calibrate, compared on validation.
 
-    python benchmarks/interval_methods.py lite2 DIR --json benchmarks/results/interval-methods.json
+    python benchmarks/interval_methods.py light DIR --json benchmarks/results/interval-methods.json
 
 Each way learns on the calibration part and is measured on the validation part, neither of which the
 network was trained on: coverage in all and in its worst age band of at least 100 pictures, and mean

@@ -1,9 +1,9 @@
 """Errors of models averaged: all groups of them, two in every share, and of more views.
 
-    python benchmarks/join_shares.py DIR light160 lite2 light
+    python benchmarks/join_shares.py DIR light resnet50 [FILE.onnx ...]
 
-On the validation crops of a prepared dataset; why `best` is what it is. Shares and views are of the
-first two. A view of 1.08 shows that much more around the face.
+On the validation crops of a prepared dataset: what more networks would bring, and cost. Shares and
+views are of the first two. A view of 1.08 shows that much more around the face.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from agelens.align import shrunk
 from agelens.calibrate import quantile
 from agelens.data.manifest import Dataset
 from agelens.model import AgeModel
@@ -29,8 +28,13 @@ def view(crops: np.ndarray, zoom: float, size: int) -> np.ndarray:
     side = round(size * zoom)
     start = (crops.shape[1] - side) // 2
     cut = crops[:, start : start + side, start : start + side]
-    how = cv2.INTER_AREA if zoom > 1 else cv2.INTER_LINEAR
+    how = cv2.INTER_AREA if side > size else cv2.INTER_LINEAR
     return np.stack([cv2.resize(crop, (size, size), interpolation=how) for crop in cut])
+
+
+def shrunk(crops: np.ndarray, size: int) -> np.ndarray:
+    """Crops for a network that reads them smaller."""
+    return crops if crops.shape[1] == size else view(crops, 1.0, size)
 
 
 def main() -> None:

@@ -52,7 +52,7 @@ def six_faces(photo: NDArray[np.uint8]) -> NDArray[np.uint8]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("photo", type=Path, help="examples/astronaut.jpg")
-    parser.add_argument("--models", nargs="+", default=["best", "light"])
+    parser.add_argument("--models", nargs="+", default=["light"])
     parser.add_argument("--repeat", type=int, default=50)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()

@@ -8,7 +8,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import FrozenInstanceError
 from pathlib import Path
 
-import cv2
 import numpy as np
 import onnx
 import pytest
@@ -34,13 +33,7 @@ def only(faces: tuple[Face, ...]) -> Face:
 
 @pytest.mark.parametrize(
     ("model", "age"),
-    [
-        ("best", 29.0),
-        ("resnet50", 17.3),
-        ("light", 33.4),
-        ("light160", 29.2),
-        ("lite2", 18.1),
-    ],
+    [("light", 34.6), ("resnet50", 17.3)],
 )
 def test_the_astronaut_gets_her_age(model: str, age: float) -> None:
     face = only(AgeEstimator(model).estimate(ASTRONAUT))
@@ -96,17 +89,6 @@ def test_a_picture_is_the_same_to_any_number_of_threads(photo: NDArray[np.uint8]
         assert one.age == pytest.approx(other.age, abs=2e-3)
 
 
-def test_a_model_of_several_gives_each_its_own_size(photo: NDArray[np.uint8]) -> None:
-    model = AgeModel("best")
-    members = [AgeModel(file) for file in model.files]
-    assert model.size == max(member.size for member in members)
-    (found,) = FaceDetector().detect(photo)
-    crop = align_face(photo, found.landmarks, model.template, model.size)
-    views = [cv2.resize(crop, (m.size, m.size), interpolation=cv2.INTER_AREA) for m in members]
-    parts = [m.predict(view[None]) for m, view in zip(members, views, strict=True)]
-    np.testing.assert_allclose(model.predict(crop[None]), np.mean(parts, 0), atol=1e-6)
-
-
 def test_quality_does_not_hang_on_what_the_model_reads(photo: NDArray[np.uint8]) -> None:
     (found,) = FaceDetector().detect(photo)
     template = AgeModel("light").template
@@ -150,7 +132,7 @@ def test_the_model_file_describes_itself(estimator: AgeEstimator, photo: NDArray
     assert model.ages.tolist() == list(range(117))
     assert "UTKFace" in model.metadata["licence"]
     assert len(model.metadata["training"]["manifest"]) == 64
-    assert all(AgeModel(path).metadata["metrics"]["validation_mae"] < 6 for path in model.files)
+    assert model.metadata["metrics"]["validation_mae"] < 6
     (found,) = estimator.detector.detect(photo, min_score=0.5)
     crop = align_face(photo, found.landmarks, model.template, model.size)
     tempered = model.calibration.tempered(model.predict(crop[None]))
@@ -172,7 +154,7 @@ def test_unusable_model_files_are_named(tmp_path: Path) -> None:
     for path in (broken, other, tmp_path / "missing.onnx"):
         with pytest.raises(ModelError, match=path.name):
             AgeEstimator(path)
-    with pytest.raises(ModelError, match="lite2"):
+    with pytest.raises(ModelError, match="resnet50"):
         AgeEstimator("resnet9000")
 
 

@@ -78,16 +78,16 @@ def test_models_are_compared_where_both_found_a_face() -> None:
 
 
 def test_an_evaluation_goes_on_where_it_was_cut_off(dataset: Dataset, tmp_path: Path) -> None:
-    whole = predict_split("lite2", dataset, "train", jobs=2)
+    whole = predict_split("light", dataset, "train", jobs=2)
 
     def journal() -> Journal:
-        return Journal(tmp_path, "lite2", dataset, "train", 0.9)
+        return Journal(tmp_path, "light", dataset, "train", 0.9)
 
-    predict_split("lite2", dataset, "train", jobs=2, journal=journal())
+    predict_split("light", dataset, "train", jobs=2, journal=journal())
     lines = journal().path.read_bytes().splitlines(keepends=True)
     journal().path.write_bytes(b"".join(lines[:10]) + lines[10][:20])  # as a kill leaves it
     assert len(journal().read()) == 10
-    again = predict_split("lite2", dataset, "train", jobs=2, journal=journal())
+    again = predict_split("light", dataset, "train", jobs=2, journal=journal())
     pd.testing.assert_frame_equal(again.drop(columns="face"), whole.drop(columns="face"))
     assert len(journal().read()) == len(whole)
     report = evaluate(again, thresholds=(18,))

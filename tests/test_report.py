@@ -65,7 +65,7 @@ def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
 def older(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A second model: the shipped one, whose ages are all a year older."""
     path = tmp_path_factory.mktemp("models") / "older.onnx"
-    model = onnx.load(AgeModel("lite2").path)
+    model = onnx.load(AgeModel("light").path)
     for node in model.graph.node:
         for index, name in enumerate(node.output):
             if name == "distribution":
@@ -90,7 +90,7 @@ def made(dataset: Dataset, older: Path, tmp_path_factory: pytest.TempPathFactory
     """A folder with a report of everything, and what --json and --predictions wrote."""
     folder = tmp_path_factory.mktemp("evaluation")
     done = run(
-        "evaluate", "lite2", dataset.folder, "--split", "train", "--thresholds", "18,40",
+        "evaluate", "light", dataset.folder, "--split", "train", "--thresholds", "18,40",
         "--compare", older, "--corruptions", folder / "cells", "--sample", "3",
         "--report", folder / "report", "--json", folder / "numbers.json",
         "--predictions", folder / "predictions.csv", "--jobs", "2",
@@ -150,7 +150,7 @@ def test_its_numbers_are_those_of_the_estimates(made: Path, numbers: dict[str, A
 
 
 def test_the_json_says_what_was_measured(numbers: dict[str, Any], dataset: Dataset) -> None:
-    assert numbers["command"].startswith(f"agelens evaluate lite2 {dataset.folder} --split train")
+    assert numbers["command"].startswith(f"agelens evaluate light {dataset.folder} --split train")
     assert numbers["dataset"] == dataset.digest
     intervals = numbers["intervals"]
     found = numbers["overall"]["count"]
@@ -173,7 +173,7 @@ def test_a_second_report_estimates_nothing_and_leaves_out_what_was_not_measured(
     journals = {path: path.read_bytes() for path in folder.glob("predictions-*.jsonl")}
     assert len(journals) == 2
     before = Page(folder / "index.html").captions
-    done = run("evaluate", "lite2", dataset.folder, "--split", "train", "--report", folder)
+    done = run("evaluate", "light", dataset.folder, "--split", "train", "--report", folder)
     assert done.returncode == 0, done.stderr
     assert {path: path.read_bytes() for path in folder.glob("predictions-*.jsonl")} == journals
     page = Page(folder / "index.html")
@@ -185,7 +185,7 @@ def test_a_second_report_estimates_nothing_and_leaves_out_what_was_not_measured(
 def test_what_cannot_be_done_is_said_before_estimating(dataset: Dataset, tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.write_text("taken")
-    evaluate = ("evaluate", "lite2", dataset.folder, "--split", "train")
+    evaluate = ("evaluate", "light", dataset.folder, "--split", "train")
     wrong = run(*evaluate, "--report", file)
     assert wrong.returncode == 2
     assert "is a file" in re.sub(r"\W+", " ", wrong.stderr)  # Rich breaks the line anywhere
@@ -262,13 +262,13 @@ def test_every_number_of_the_card_is_measured(numbers: dict[str, Any], tmp_path:
     source, cost = tmp_path / "numbers.json", tmp_path / "cost.json"
     source.write_text(json.dumps(numbers))
     spent = {"hours": 1.77, "kilowatt_hours": 0.21}
-    cost.write_text(json.dumps({"model": "lite2", "command": "measure it", "training_cost": spent}))
+    cost.write_text(json.dumps({"model": "light", "command": "measure it", "training_cost": spent}))
     output = tmp_path / "MODEL_CARD.md"
     done = run("card", source, cost, "-o", output)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == str(output)
     card = output.read_text("utf-8")
-    model = AgeModel("lite2")
+    model = AgeModel("light")
     held = (numbers, spent, model.metadata, {"bytes": model.path.stat().st_size})
     unknown, count = unknown_numbers(card, *held)
     assert unknown == []
@@ -278,7 +278,7 @@ def test_every_number_of_the_card_is_measured(numbers: dict[str, Any], tmp_path:
     assert unknown_numbers(forged, *held)[0] == ["123.45"]
     for words in (
         numbers["command"], numbers["model_sha256"], numbers["dataset"], "non-commercial",
-        "tf_efficientnet_lite2", "kilowatt hours | 0.21", "`measure it`", "### Checks for age 40",
+        "mobilenetv1_100", "kilowatt hours | 0.21", "`measure it`", "### Checks for age 40",
         "### Bad conditions", "### Intervals", "### Comparison", "As if every gender",
     ):  # fmt: skip
         assert words in card
@@ -303,8 +303,8 @@ def test_a_card_of_two_models(
     other = {key: value for key, value in numbers.items() if key != "model_sha256"}
     source.write_text(json.dumps(other | {"model": str(older), "split": "validation"}))
     card = write_card([made / "numbers.json", source], output).read_text("utf-8")
-    assert card.startswith("# Model card: `lite2`, `older.onnx`\n")
-    assert "## Figures: `lite2` on the train part" in card
+    assert card.startswith("# Model card: `light`, `older.onnx`\n")
+    assert "## Figures: `light` on the train part" in card
     assert "## Figures: `older.onnx` on the validation part" in card
 
 
@@ -313,11 +313,11 @@ def test_a_card_of_two_models(
     [
         ("{", "is not JSON"),
         ("[1]", "neither figures"),
-        ('{"model": "lite2"}', "neither figures"),
-        ('{"model": "lite2", "overall": {"mae": 4.5}, "missed": []}', "is not whole"),
-        ('{"model": "lite2", "overall": 3}', "is not whole"),
-        ('{"model": "lite2", "model_sha256": "0", "overall": {}}', "measured another file"),
-        ('{"model": "lite2", "training_cost": {"hours": 1}}', "nothing to tell"),
+        ('{"model": "light"}', "neither figures"),
+        ('{"model": "light", "overall": {"mae": 4.5}, "missed": []}', "is not whole"),
+        ('{"model": "light", "overall": 3}', "is not whole"),
+        ('{"model": "light", "model_sha256": "0", "overall": {}}', "measured another file"),
+        ('{"model": "light", "training_cost": {"hours": 1}}', "nothing to tell"),
     ],
 )
 def test_a_broken_measurement_is_named(content: str, words: str, tmp_path: Path) -> None:

@@ -19,13 +19,13 @@ from sklearn.datasets import load_sample_image
 from torch.nn import functional
 from torch.utils.data import DataLoader
 
-from agelens import AgeEstimator, CheckpointError, DataError, ExportError, ModelError, RecipeError
+from agelens import AgeEstimator, CheckpointError, DataError, ExportError, RecipeError
 from agelens.align import align_face
 from agelens.calibrate import quantile
 from agelens.data.manifest import Dataset, landmarks_of
 from agelens.evaluation.evaluate import evaluate, predict_split
 from agelens.images import load_image
-from agelens.model import SHIPPED, AgeModel
+from agelens.model import SHIPPED, AgeModel, file_of
 from agelens.session import shipped
 from agelens.training import export as export_module
 from agelens.training.average import average
@@ -38,7 +38,6 @@ from agelens.training.crops import (
 )
 from agelens.training.export import export
 from agelens.training.fit import fit
-from agelens.training.join import join
 from agelens.training.losses import expected_age
 from agelens.training.module import AgeModule, load_checkpoint
 from agelens.training.network import HALF_RESNET50, AgeNet, ServedNet, make_network
@@ -301,12 +300,6 @@ def test_a_run_begins_with_the_weights_of_a_model_file(
     assert told == ("age-light.onnx" if by_path else "agelens/light")
 
 
-def test_a_start_from_a_model_of_several_is_refused(dataset: Dataset, tmp_path: Path) -> None:
-    model = TINY.model.model_copy(update={"start": "agelens/best"})
-    with pytest.raises(ModelError, match="of several"):
-        fit(TINY.model_copy(update={"model": model}), dataset, tmp_path, progress=False)
-
-
 def test_a_corn_model_serves_a_distribution(
     variants: dict[str, AgeModule], dataset: Dataset
 ) -> None:
@@ -518,35 +511,7 @@ def largest_weight(path: Path) -> int:
 
 def test_shipped_weights_keep_to_seven_bits() -> None:
     for name in SHIPPED:
-        for file in AgeModel(name).files:
-            assert largest_weight(file) <= 64
-
-
-def test_a_model_of_several_gives_their_mean(
-    run: Path, trained: dict[str, Path], dataset: Dataset, tmp_path: Path
-) -> None:
-    files = [tmp_path / "one.onnx", tmp_path / "two.onnx"]
-    for checkpoint, file in zip((run / "best.ckpt", trained["mixup"]), files, strict=True):
-        export(checkpoint, file)
-    both = tmp_path / "both.json"
-    join(files, both)
-    crops = np.array(aligned_crops(dataset, "validation", 32, margin=0.0)[0])
-    one, two, mean = (AgeModel(path).predict(crops) for path in (*files, both))
-    assert np.allclose(mean, (one + two) / 2, rtol=0, atol=1e-7)
-    assert not np.allclose(one, two, atol=1e-5)
-    with pytest.raises(ExportError, match="beside"):
-        join(files, tmp_path / "elsewhere" / "both.json")
-    with pytest.raises(ExportError, match="other crops"):
-        join([files[0], shipped(SHIPPED["lite2"])], both)
-    both.write_text("{}")
-    with pytest.raises(ModelError, match="not a model file"):
-        AgeModel(both)
-    both.write_text('{"members": ["one.onnx"]}')
-    with pytest.raises(ModelError, match="not a model file"):
-        AgeModel(both)
-    both.write_text(both.read_text() + "[")
-    with pytest.raises(ModelError, match="not a model file"):
-        AgeModel(both)
+        assert largest_weight(file_of(name)) <= 64
 
 
 def test_eight_bits_make_a_smaller_file_with_nearly_the_same_ages(

@@ -115,16 +115,6 @@ def align_face(
     return warp(image, matrix, size + 2 * extra, reflect=True)
 
 
-def shrunk(crops: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
-    """Crops ``[N, S, S, 3]`` of at most this side; smaller ones stay as they are."""
-    if crops.shape[1] <= side:
-        return crops
-    smaller = np.empty((len(crops), side, side, 3), np.uint8)
-    for target, crop in zip(smaller, crops, strict=True):
-        cv2.resize(crop, (side, side), target, interpolation=cv2.INTER_AREA)
-    return smaller
-
-
 def _reduced(image: NDArray[np.uint8], width: int, height: int, halvings: int) -> NDArray[np.uint8]:
     """The picture by area averaging; by halves first, which OpenCV is several times faster at."""
     for _ in range(halvings):

@@ -19,19 +19,20 @@ NOSE_DEPTH = 0.8
 # Thresholds stand where the error is 1.3 times that of the same faces in a good picture, as
 # benchmarks/quality_thresholds.py measures it with the default model on UTKFace's validation part
 # (benchmarks/results/quality-thresholds.json).
-MIN_SIZE = 38.0
-"""Pictures reduced to 72 pixels cost 7 %, to 36 pixels 36 %."""
+MIN_SIZE = 22.0
+"""The end of what was measured: pictures reduced to 28 pixels cost 9 %, to 22 pixels 22 %."""
 SIDE = 128
 """Side in pixels of the crops that are measured, whatever the model reads: sharpness depends on it.
 """
-MIN_SHARPNESS = 3.2
-"""A blur of 1.4 pixels of a 200 pixel face costs 8 %, of 2.8 pixels 28 %."""
-BRIGHTNESS = (0.08, 0.75)
-"""Five stops less light cost 34 %; two stops more 51 %, because what is clipped is lost."""
+MIN_SHARPNESS = 2.0
+"""A blur of 4 pixels of a 200 pixel face costs 14 %, of 5.6 pixels 27 %."""
+BRIGHTNESS = (0.03, 0.86)
+"""Six stops less light cost 12 %, seven 42 %; two and a half stops more 31 %, because what is clipped
+is lost."""
 MAX_YAW = 45.0
 """The end of what was measured: up to here the error is not clearly raised."""
-MAX_CUT_OFF = 0.35
-"""From here on the error is raised by a quarter, and up to one half by no more."""
+MAX_CUT_OFF = 0.5
+"""The end of what was measured: half of a face costs 23 %."""
 
 
 def brightness(grey: Grey) -> float:

@@ -4,12 +4,12 @@ import { ALIGNMENT_POINTS, apply, fitSimilarity } from "./align";
 import { FAULTS, type Point, type Quality } from "./types";
 
 const NOSE_DEPTH = 0.8;
-const MIN_SIZE = 38;
+const MIN_SIZE = 22;
 export const SIDE = 128;
-const MIN_SHARPNESS = 3.2;
-const BRIGHTNESS = [0.08, 0.75] as const;
+const MIN_SHARPNESS = 2;
+const BRIGHTNESS = [0.03, 0.86] as const;
 const MAX_YAW = 45;
-const MAX_CUT_OFF = 0.35;
+const MAX_CUT_OFF = 0.5;
 
 /** Measure one face: its aligned crop `[SIDE, SIDE, 3]`, its landmarks, the picture's size. */
 export function measureQuality(

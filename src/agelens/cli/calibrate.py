@@ -14,7 +14,9 @@ from agelens.cli.common import Folder, Jobs, app, progress_bar, updater
 def calibrate(
     model: Annotated[Path, typer.Argument(help="A model file; it is changed in place.")],
     data: Folder,
-    split: Annotated[str, typer.Option(help="Faces that nothing else saw.")] = "calibration",
+    splits: Annotated[
+        list[str], typer.Option("--split", help="Faces that it did not learn from; repeatable.")
+    ] = ["calibration"],  # noqa: B006 - Typer reads it
     jobs: Jobs = None,
 ) -> None:
     """Learn on held-out faces what a model's distributions are worth: its intervals."""
@@ -22,7 +24,7 @@ def calibrate(
     from agelens.evaluation.calibration import calibrate as run
 
     with progress_bar("Estimating") as bar:
-        fitted, _ = run(model, Dataset.load(data), split=split, jobs=jobs, progress=updater(bar))
+        fitted, _ = run(model, Dataset.load(data), splits=splits, jobs=jobs, progress=updater(bar))
     typer.echo(
         f"{model}: calibrated on {fitted.faces:,} faces, temperature {fitted.temperature:.3f}"
     )

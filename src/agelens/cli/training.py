@@ -1,4 +1,4 @@
-"""`agelens train`, `average`, `export`, `join`: from a recipe to a model file."""
+"""`agelens train`, `average`, `export`: from a recipe to a model file."""
 
 from __future__ import annotations
 
@@ -77,15 +77,3 @@ def export(
 
     difference = run(checkpoint, output, data, flip=flip, int8=int8)
     typer.echo(f"{output}: within {difference:.1e} years of torch")
-
-
-@app.command()
-def join(
-    models: Annotated[list[Path], typer.Argument(help="Model files that read the same crops.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="The JSON file to write.")],
-) -> None:
-    """Make one model of several, whose distributions are averaged."""
-    from agelens.training.join import join as run
-
-    run(models, output)
-    typer.echo(str(output))

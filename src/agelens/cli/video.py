@@ -38,8 +38,6 @@ DetectEvery = Annotated[
     int, typer.Option(min=1, help="Search the whole frame each so many; follow faces between.")
 ]
 MinScore = Annotated[float, typer.Option(min=0, max=1, help="Leave out faces less sure.")]
-LIVE = "light"
-"""A quarter of `best`'s time: every frame can be looked at. A track's age is that of many."""
 INTERRUPTED = 130
 """Exit code of a video that Ctrl-C cut short, as shells give it."""
 
@@ -53,7 +51,7 @@ def video(
     detect_every: DetectEvery = 5,
     min_score: MinScore = 0.5,
     coverage: Coverage = 0.9,
-    model: Model = LIVE,
+    model: Model = "default",
 ) -> None:
     """Follow every face of a video: a row for each frame and face, with an age that settles.
 
@@ -92,7 +90,7 @@ def webcam(
     detect_every: DetectEvery = 5,
     min_score: MinScore = 0.5,
     coverage: Coverage = 0.9,
-    model: Model = LIVE,
+    model: Model = "default",
 ) -> None:
     """Follow every face before a camera, live; frames that come too fast are dropped.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -101,36 +102,37 @@ def calibrate(
     model: Path,
     dataset: Dataset,
     *,
-    split: str = "calibration",
+    splits: Sequence[str] = ("calibration",),
     jobs: int | None = None,
     progress: Progress = silent,
 ) -> tuple[Calibration, pd.DataFrame]:
-    """Calibrate a model file on a split, and write the calibration into it.
+    """Calibrate a model file on held-out faces, and write the calibration into it.
 
     Args:
         model: a model file; an earlier calibration in it is replaced.
         dataset: a prepared dataset.
-        split: whose faces nothing else has learnt from or was chosen by.
+        splits: whose faces the network has not learnt from.
         jobs: pictures in work at once.
         progress: called with the number of pictures done and their total.
 
     Returns:
         The calibration, and the predictions that it was learnt from.
     """
-    table = predict_split(
-        model, dataset, split, jobs=jobs, calibration=Calibration(), progress=progress
-    )
+    tables = [
+        predict_split(
+            model, dataset, split, jobs=jobs, calibration=Calibration(), progress=progress
+        )
+        for split in splits
+    ]
+    table = pd.concat(tables, ignore_index=True)
     found = table[table["predicted"].notna()]
     distributions, ages = distributions_of(found)
     fitted = fit_calibration(distributions, found["age"].to_numpy(int), ages)
     about = AgeModel(model).metadata | {"calibration": fitted.to_dict()}
     text = json.dumps(about, sort_keys=True)
     with atomic_path(model) as partial:
-        if model.suffix == ".json":
-            partial.write_text(text + "\n", "utf-8")
-        else:
-            graph = onnx.load(model)
-            facts = {entry.key: entry.value for entry in graph.metadata_props}
-            onnx.helper.set_model_props(graph, facts | {METADATA_KEY: text})
-            onnx.save(graph, partial)
+        graph = onnx.load(model)
+        facts = {entry.key: entry.value for entry in graph.metadata_props}
+        onnx.helper.set_model_props(graph, facts | {METADATA_KEY: text})
+        onnx.save(graph, partial)
     return fitted, found

@@ -159,11 +159,7 @@ def _card(name: str) -> Card:
         rows.append(("digest of the manifest", str(training["manifest"])))
     if "validation_mae" in about.get("metrics", {}):
         rows.append(("MAE on validation crops, years", f"{about['metrics']['validation_mae']:.2f}"))
-    rows += [
-        (f"member `{member['name']}`", member["sha256"])
-        for member in about.get("members", {}).values()
-    ]
-    size = sum(file.stat().st_size for file in model.files)
+    size = model.path.stat().st_size
     return Card(tables.label(name), model_digest(name), size, about, Table("", ("", ""), rows))
 
 

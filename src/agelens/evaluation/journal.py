@@ -11,15 +11,13 @@ import numpy as np
 
 from agelens import __version__
 from agelens.data.manifest import Dataset
-from agelens.model import AgeModel, files_of
+from agelens.model import AgeModel, file_of
 from agelens.types import Box, Face, Interval, Landmarks, Point, Quality
 
 
 def model_digest(model: str | Path) -> str:
-    """SHA-256 of a model file and its members, which a shipped model's name may stand for."""
-    path, files = files_of(model)
-    parts = dict.fromkeys((path, *files))
-    return hashlib.sha256(b"".join(part.read_bytes() for part in parts)).hexdigest()
+    """SHA-256 of a model file, which a shipped model's name may stand for."""
+    return hashlib.sha256(file_of(model).read_bytes()).hexdigest()
 
 
 class Journal:

@@ -82,11 +82,6 @@ def page_files() -> dict[str, Path]:
     return {path.name: path for path in sorted((STATIC / ASSETS).iterdir())}
 
 
-def page_model(model: AgeModel) -> AgeModel:
-    """The model that the page runs: `model`, or the light one where that is of several files."""
-    return model if model.files == (model.path,) else AgeModel("light")
-
-
 def model_files(model: AgeModel) -> dict[str, Path]:
     """The detector and the age model, by name in the page's ``models`` folder."""
     return {"blazeface.onnx": shipped("blazeface.onnx"), "age.onnx": model.path}
@@ -131,7 +126,6 @@ def export_page(folder: Path, model: AgeModel, *, service: str | None = None) ->
     Raises:
         PageError: the page is not built, the service is no address, or a file cannot be written.
     """
-    model = page_model(model)
     if service is not None and urlsplit(service).scheme not in ("http", "https"):
         raise PageError(f"{service}: give the service's address with http:// or https://")
     estimate = service and f"{service.rstrip('/')}/v1/estimate"
@@ -176,7 +170,6 @@ def page_routes(model: AgeModel, *, coverage: float = 0.9, min_score: float = 0.
             raise HTTPException(404, sentence)
 
         return APIRouter(routes=[Route("/", missing, include_in_schema=False)])
-    model = page_model(model)
     known = {ASSETS: assets, "models": model_files(model)}
     facts = manifest(model, coverage=coverage, min_score=min_score, service="v1/estimate")
     digests = {facts[part]["file"]: facts[part]["sha256"] for part in ("detector", "age")}
