@@ -27,7 +27,7 @@ SIDE = 128
 MIN_SHARPNESS = 2.0
 """A blur of 4 pixels of a 200 pixel face costs 14 %, of 5.6 pixels 27 %."""
 BRIGHTNESS = (0.03, 0.86)
-"""Six stops less light cost 12 %, seven 42 %; two and a half stops more 31 %, because what is clipped
+"""Six stops less light cost 12 %, seven 42 %; two and a half stops more 31 %: what is clipped
 is lost."""
 MAX_YAW = 45.0
 """The end of what was measured: up to here the error is not clearly raised."""
