@@ -19,7 +19,7 @@ SHIPPED = {"light": "age-light.onnx", "resnet50": "age-resnet50.onnx"}
 """Names of the models inside the package, and their files."""
 ALIASES = {"default": "light"}
 NOT_OURS = "not a model file that `agelens export` wrote"
-BATCH = 4
+BATCH = 1
 """Crops in one call of a network on a CPU; more take more memory and are no faster
 (benchmarks/batch_sizes.py)."""
 GPU_BATCH = 64
@@ -95,8 +95,8 @@ class AgeModel:
         if not len(crops):
             return np.empty((0, len(self.ages)), np.float32)
         workers = self.workers
-        most = min(BATCH, -(-len(crops) // workers.count)) if workers.on_cpu else GPU_BATCH
-        parts = [crops[start : start + most] for start in range(0, len(crops), most)]
+        size = BATCH if workers.on_cpu else GPU_BATCH
+        parts = [crops[start : start + size] for start in range(0, len(crops), size)]
         return np.concatenate(workers.map(self._run, parts))
 
     def _run(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
