@@ -116,6 +116,7 @@ def long_stream(estimator: AgeEstimator, photo: Pixels, seconds: float) -> dict[
         "dropped_share": round(source.dropped / count, 4),
         "mib": round(memory[-1], 1) if memory else None,
         "growth_mib": round(max(after) - after[0], 1) if after else None,
+        "mib_by_minute": [round(value) for value in memory[::60]],
     }
 
 
