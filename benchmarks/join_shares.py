@@ -2,8 +2,8 @@
 
     python benchmarks/join_shares.py DIR light resnet50 [FILE.onnx ...]
 
-On the validation crops of a prepared dataset: what more networks would bring, and cost. Shares and
-views are of the first two. A view of 1.08 shows that much more around the face.
+On the validation crops of a prepared dataset, each model's own: what more networks would bring.
+Shares and views are of the first two. A view of 1.08 shows that much more around the face.
 """
 
 from __future__ import annotations
@@ -28,13 +28,8 @@ def view(crops: np.ndarray, zoom: float, size: int) -> np.ndarray:
     side = round(size * zoom)
     start = (crops.shape[1] - side) // 2
     cut = crops[:, start : start + side, start : start + side]
-    how = cv2.INTER_AREA if side > size else cv2.INTER_LINEAR
+    how = cv2.INTER_AREA if zoom > 1 else cv2.INTER_LINEAR
     return np.stack([cv2.resize(crop, (size, size), interpolation=how) for crop in cut])
-
-
-def shrunk(crops: np.ndarray, size: int) -> np.ndarray:
-    """Crops for a network that reads them smaller."""
-    return crops if crops.shape[1] == size else view(crops, 1.0, size)
 
 
 def main() -> None:
@@ -45,9 +40,12 @@ def main() -> None:
     if len(options.models) < 2:
         parser.error("name at least two models")
     models = [AgeModel(name) for name in options.models]
-    dataset, size = Dataset.load(options.data), max(model.size for model in models)
-    crops, ages = aligned_crops(dataset, "validation", size, margin=MARGIN)
-    crops = np.array(crops)
+    dataset = Dataset.load(options.data)
+    parts = {
+        size: aligned_crops(dataset, "validation", size, margin=MARGIN)
+        for size in {model.size for model in models}
+    }
+    ages = parts[models[0].size][1]
 
     def error(distributions: np.ndarray) -> str:
         errors = np.abs(quantile(distributions, models[0].ages, 0.5) - ages)
@@ -56,7 +54,7 @@ def main() -> None:
         return f"{errors.mean():.3f}, {near}, 60 to 79 {old:.2f}"
 
     def answers_to(model: AgeModel, zoom: float) -> np.ndarray:
-        return model.predict(shrunk(view(crops, zoom, size), model.size))
+        return model.predict(view(np.array(parts[model.size][0]), zoom, model.size))
 
     zooms = sorted({zoom for zooms in VIEWS for zoom in zooms})
     whole = [answers_to(model, 1.0) for model in models]

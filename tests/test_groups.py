@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from typer.testing import CliRunner
 
 from agelens import DataError
+from agelens.cli import calibrate as _  # noqa: F401 - registers the command
+from agelens.cli.common import app as commands
 from agelens.data.manifest import Dataset
+from agelens.evaluation.calibration import calibrate
 from agelens.evaluation.compare import compare, paired
 from agelens.evaluation.evaluate import evaluate, predict_split
 from agelens.evaluation.groups import standardised
 from agelens.evaluation.journal import Journal
 from agelens.evaluation.metrics import mae, measure
+from agelens.model import AgeModel, file_of
 
 
 def test_standardised_errors_by_hand() -> None:
@@ -94,3 +100,24 @@ def test_an_evaluation_goes_on_where_it_was_cut_off(dataset: Dataset, tmp_path: 
     assert report["thresholds"]["18"]["reliability"]["bins"]
     assert report["cumulative_score"][-1] >= report["overall"]["within_10"]["value"]
     assert 0 <= report["overall"]["coverage"]["value"] <= 1
+
+
+def test_a_model_is_calibrated_on_several_parts(
+    dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agelens.evaluation.calibration.MIN_FACES", 1)
+    model = tmp_path / "model.onnx"
+    shutil.copy(file_of("light"), model)
+    parts = {"train": len(predict_split("light", dataset, "train")["predicted"].dropna())}
+    parts["validation"] = len(predict_split("light", dataset, "validation")["predicted"].dropna())
+    calibrate(model, dataset, splits=["train"])
+    alone = AgeModel(model).metadata["calibration"]
+    done = CliRunner().invoke(
+        commands,
+        ["calibrate", str(model), str(dataset.folder), "--split", "train", "--split", "validation"],
+    )
+    assert done.exit_code == 0, done.output
+    both = AgeModel(model).metadata["calibration"]
+    assert (alone["faces"], both["faces"]) == (parts["train"], sum(parts.values()))
+    assert both["ranks"] != alone["ranks"]
+    assert AgeModel(model).metadata["training"] == AgeModel("light").metadata["training"]

@@ -116,7 +116,7 @@ def align_face(
 
 
 def _reduced(image: NDArray[np.uint8], width: int, height: int, halvings: int) -> NDArray[np.uint8]:
-    """The picture by area averaging; by halves first, which OpenCV is several times faster at."""
+    """The picture by area averaging; by halves first, which OpenCV is faster at."""
     for _ in range(halvings):
         half = (image.shape[1] // 2, image.shape[0] // 2)
         image = cv2.resize(image, half, interpolation=cv2.INTER_AREA)  # type: ignore[assignment]

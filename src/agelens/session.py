@@ -50,8 +50,8 @@ def open_session(path: Path, threads: int = 1) -> onnxruntime.InferenceSession:
 class Workers:
     """Threads that share out the calls of the networks for one picture.
 
-    Each call is too small to be worth several threads; but a picture has many, of every view and of
-    every network.
+    Each call is too small to be worth several threads; but a picture has many, one of every view
+    and one of every face.
 
     Args:
         threads: at work at once; 0 takes one for each processor of this process.
