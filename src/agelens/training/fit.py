@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 from pathlib import Path
 from typing import Any
@@ -110,6 +111,8 @@ def fit(
     lightning.seed_everything(recipe.seed, verbose=False)
     module = _module(recipe, run, crops, ages, len(loader) * recipe.epochs, about)
     checkpoint = run / "last.ckpt"
+    # Workers are forks: one that frees an ONNX Runtime session waits for its threads for ever.
+    gc.collect()
     trainer.fit(module, loader, val_loader, ckpt_path=checkpoint if checkpoint.exists() else None)
     return run / "best.ckpt"
 
