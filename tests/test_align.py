@@ -54,11 +54,11 @@ def test_points_that_coincide_are_refused() -> None:
 
 def test_identity_gives_the_picture(photo: NDArray[np.uint8]) -> None:
     square = photo[:512, :512]
-    np.testing.assert_array_equal(warp(square, np.eye(2, 3), 512, reflect=True), square)
+    np.testing.assert_array_equal(warp(square, np.eye(2, 3), (512, 512), reflect=True), square)
 
 
 def test_halving_is_area_averaging(photo: NDArray[np.uint8]) -> None:
-    half = warp(photo, np.array([[0.5, 0, 0], [0, 0.5, 0]]), 256, reflect=True)
+    half = warp(photo, np.array([[0.5, 0, 0], [0, 0.5, 0]]), (256, 256), reflect=True)
     expected = cv2.resize(photo, (256, 256), interpolation=cv2.INTER_AREA)
     assert np.abs(half.astype(int) - expected).max() <= 1
 
@@ -81,7 +81,7 @@ def test_a_slope_stays_where_it_was(
     picture = np.repeat(np.rint(slope).astype(np.uint8)[..., None], 3, axis=2)
     turn = scale * np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
     matrix = np.column_stack([turn, 24 - turn @ (x * width, y * height)])
-    crop = warp(picture, matrix, 48, reflect=False)[..., 0].astype(float)
+    crop = warp(picture, matrix, (48, 48), reflect=False)[..., 0].astype(float)
     pixels = np.stack(np.meshgrid(np.arange(48), np.arange(48)), -1).reshape(-1, 2) + 0.5
     where = apply(
         np.column_stack([np.linalg.inv(turn), np.linalg.solve(turn, -matrix[:, 2])]), pixels

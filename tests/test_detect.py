@@ -75,6 +75,21 @@ def test_small_faces_of_a_large_picture_are_found(
         assert min(np.hypot(*offset) for offset in away) < 15
 
 
+@pytest.mark.parametrize("width", [641, 854, 1100, 1600])
+@pytest.mark.parametrize("height", [480, 900])
+def test_no_place_of_a_large_picture_is_overlooked(
+    width: int, height: int, detector: FaceDetector, photo: NDArray[np.uint8]
+) -> None:
+    side = 110
+    head = cv2.resize(photo[40:200, 146:306], (side, side), interpolation=cv2.INTER_AREA)
+    for x in np.linspace(0, width - side, 6).astype(int):
+        for y in np.linspace(0, height - side, 4).astype(int):
+            picture = np.full((height, width, 3), 96, np.uint8)
+            picture[y : y + side, x : x + side] = head
+            (face,) = detector.detect(picture)
+            assert np.hypot(*np.subtract(centre(face.box), (x + 55, y + 56))) < 11
+
+
 def test_faces_come_largest_first(detector: FaceDetector, photo: NDArray[np.uint8]) -> None:
     pair = np.full((512, 900, 3), 128, np.uint8)
     pair[:, 388:] = photo

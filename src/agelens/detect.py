@@ -1,7 +1,8 @@
 """Faces in a picture: box, landmarks, score.
 
 The network is MediaPipe's BlazeFace full-range (Bazarevsky et al. 2019, Apache-2.0), converted by
-``tools/convert_blazeface.py``. It looks at a 192 x 192 view and answers for 48 x 48 anchors.
+``tools/convert_blazeface.py``. It was trained on views of 192 x 192 pixels, but takes any whose
+sides divide by 32, and answers for an anchor every 4 pixels.
 
 It is used twice. A coarse pass over the whole picture, with a border around because a face that
 fills the picture is not found without one, and over overlapping tiles of large pictures, gives
@@ -23,46 +24,57 @@ from agelens.align import warp
 from agelens.session import Workers, open_session, shipped
 from agelens.types import Box, Detection, Landmarks
 
-VIEW = 192
-"""Side of the network's input in pixels."""
+UNIT = 32
+"""What the sides of a view divide by, in pixels of the view."""
 STRIDE = 4
-COARSE_VIEWS = (1.5, 3.0)
-"""Sides of the square views of the whole picture, in longer sides of the picture. A face that fills
-the picture needs the border: of 500 UTKFace crops 12 % score over 0.5 without one, 98 % at 1.5. The
-wider view is looked at only when the first shows nobody."""
+"""From one anchor to the next."""
+COARSE_VIEW = 192
+"""Longer side in pixels of the view of the whole picture."""
+BORDERS = (0.25, 1.0)
+"""Around the whole picture, in its longer sides. A face that fills the picture needs a border: of
+500 UTKFace crops 12 % score over 0.5 without one, 98 % with the first. The wider one is looked at
+only when the first shows nobody."""
 COARSE_SCORE = 0.3
-REFINE_SIDE = 3.0
-"""Side of a candidate's own view, in sides of its box. Of 141 UTKFace crops that score under 0.5 at
-2.0, 126 pass at 3.0, and the landmarks of the others spread no more."""
+REFINE_VIEW, REFINE_SIDE = 128, 2.5
+"""Side of a candidate's own view, in pixels of the view and in sides of its box. Larger views find
+as many faces, and ages err as much (benchmarks/detection.py)."""
 OVERLAP = 0.3
 """Boxes of a higher IoU than this are one face (MediaPipe's value)."""
-TILE_FROM = 900
-"""Pictures with a longer side than this, in pixels, are also searched in tiles."""
 TILE_SIDE = 640
+"""Pictures with a longer side than this, in pixels, are also searched in tiles, in which so many
+pixels, or more in the largest pictures, are `COARSE_VIEW` of the view."""
+LONGEST_TILE = 256
+"""In pixels of the view."""
 MAX_TILES_A_SIDE = 6
-
-_ANCHORS = (np.stack(np.meshgrid(np.arange(48), np.arange(48)), -1).reshape(-1, 2) + 0.5) * STRIDE
 
 
 @dataclass(frozen=True, slots=True)
 class _View:
-    """A square of the picture, turned: what the network sees."""
+    """A rectangle of the picture, turned: what the network sees.
+
+    Attributes:
+        centre: in the picture.
+        scale: pixels of the view per pixel of the picture.
+        size: width and height in pixels of the view.
+        angle: of its upper side in the picture, in radians.
+    """
 
     centre: NDArray[np.float64]
-    side: float
+    scale: float
+    size: tuple[int, int]
     angle: float = 0.0
 
     @property
     def turn(self) -> NDArray[np.float64]:
         """From directions in the picture to those in the view, ``[2, 2]``."""
         cosine, sine = math.cos(self.angle), math.sin(self.angle)
-        return VIEW / self.side * np.array([[cosine, sine], [-sine, cosine]])
+        return self.scale * np.array([[cosine, sine], [-sine, cosine]])
 
-    def square(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Its pixels ``[192, 192, 3]``."""
+    def pixels(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """What it shows, ``[height, width, 3]``."""
         turn = self.turn
-        matrix = np.column_stack([turn, VIEW / 2 - turn @ self.centre])
-        return warp(image, matrix, VIEW, reflect=False)
+        matrix = np.column_stack([turn, np.array(self.size) / 2 - turn @ self.centre])
+        return warp(image, matrix, self.size, reflect=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,9 +117,9 @@ class FaceDetector:
         """
         height, width = image.shape[:2]
         kept: list[_Candidate] = []
-        for times in COARSE_VIEWS:
-            views = [_View(np.array([width / 2, height / 2]), times * max(width, height))]
-            if times == COARSE_VIEWS[0]:
+        for border in BORDERS:
+            views = [_whole(width, height, border)]
+            if border == BORDERS[0]:
                 views += _tiles(width, height)
             coarse = [face for found in self._look(image, views) for face in found]
             kept = self._refined(image, _suppress(coarse), min_score)
@@ -158,7 +170,8 @@ class FaceDetector:
         for candidate in candidates:
             eyes = candidate.points[1] - candidate.points[0]
             angle = math.atan2(eyes[1], eyes[0])
-            views.append(_View(candidate.centre, REFINE_SIDE * candidate.side, angle))
+            scale = REFINE_VIEW / (REFINE_SIDE * candidate.side)
+            views.append(_View(candidate.centre, scale, (REFINE_VIEW, REFINE_VIEW), angle))
         refined = []
         for candidate, found in zip(candidates, self._look(image, views), strict=True):
             near = [
@@ -175,7 +188,7 @@ class FaceDetector:
         """What the network sees in each view of the picture."""
 
         def see(view: _View) -> list[_Candidate]:
-            feed = {"images": view.square(image)[None]}
+            feed = {"images": view.pixels(image)[None]}
             boxes, scores = self._session.run(["boxes", "scores"], feed)
             return _decode(view, boxes[0], scores[0])
 
@@ -188,12 +201,14 @@ def _decode(
     """The network's answer for one view, in picture pixels."""
     scores = 1 / (1 + np.exp(-logits[:, 0].clip(-80, 80)))
     chosen = np.flatnonzero(scores >= COARSE_SCORE)
+    columns = view.size[0] // STRIDE
+    anchors = (np.stack([chosen % columns, chosen // columns], axis=-1) + 0.5) * STRIDE
     values = boxes[chosen].reshape(-1, 8, 2).astype(np.float64)
-    back = np.linalg.inv(view.turn)
+    back, middle = np.linalg.inv(view.turn), np.array(view.size) / 2
     candidates = []
-    for value, anchor, score in zip(values, _ANCHORS[chosen], scores[chosen], strict=True):
-        points = (value + anchor - VIEW / 2) @ back.T + view.centre  # row 1 is a size, not a place
-        side = float(value[1].mean()) * view.side / VIEW
+    for value, anchor, score in zip(values, anchors, scores[chosen], strict=True):
+        points = (value + anchor - middle) @ back.T + view.centre  # row 1 is a size, not a place
+        side = float(value[1].mean()) / view.scale
         if side > 0:
             candidates.append(_Candidate(points[0], side, points[2:], float(score)))
     return _suppress(candidates)
@@ -207,25 +222,44 @@ def _detections(candidates: list[_Candidate]) -> tuple[Detection, ...]:
     )
 
 
-def _tiles(width: int, height: int) -> list[_View]:
-    """The overlapping squares in which a large picture is searched."""
+def _whole(width: int, height: int, border: float) -> _View:
+    """The view of the whole picture with a border around."""
     longer = max(width, height)
-    if longer <= TILE_FROM:
+    scale = COARSE_VIEW / (longer * (1 + 2 * border))
+    size = (
+        _units((width + 2 * border * longer) * scale),
+        _units((height + 2 * border * longer) * scale),
+    )
+    return _View(np.array([width / 2, height / 2]), scale, size)
+
+
+def _tiles(width: int, height: int) -> list[_View]:
+    """The overlapping rectangles in which a large picture is searched."""
+    longer = max(width, height)
+    if longer <= TILE_SIDE:
         return []
     side = max(float(TILE_SIDE), longer / (0.75 * (MAX_TILES_A_SIDE - 1) + 1))
-    return [
-        _View(np.array([x, y]), side)
-        for y in _tile_centres(height, side)
-        for x in _tile_centres(width, side)
-    ]
+    scale = COARSE_VIEW / side
+    tall, rows = _spread(height, scale)
+    wide, columns = _spread(width, scale)
+    return [_View(np.array([x, y]), scale, (wide, tall)) for y in rows for x in columns]
 
 
-def _tile_centres(length: int, side: float) -> NDArray[np.float64]:
-    """Centres along one axis, so that neighbours overlap by a quarter or more."""
-    if length <= side:
-        return np.array([length / 2])
-    count = math.ceil((length - side) / (0.75 * side)) + 1
-    return np.linspace(side / 2, length - side / 2, count)
+def _spread(length: int, scale: float) -> tuple[int, NDArray[np.float64]]:
+    """Tiles along one axis: their length in the view, and their centres in the picture.
+
+    Neighbours overlap by a quarter of `COARSE_VIEW` or more, so that a face is whole in one.
+    """
+    needed, shared = length * scale, COARSE_VIEW / 4
+    count = max(1, math.ceil((needed - shared) / (LONGEST_TILE - shared)))
+    view = _units((needed + (count - 1) * shared) / count)
+    half = min(view / scale, length) / 2
+    return view, np.linspace(half, length - half, count)
+
+
+def _units(length: float) -> int:
+    """The next side that a view can have."""
+    return UNIT * math.ceil(round(length / UNIT, 6))
 
 
 def _suppress(candidates: list[_Candidate]) -> list[_Candidate]:

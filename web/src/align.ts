@@ -1,6 +1,6 @@
 /** From landmarks to the upright crop that the model was trained on: `agelens/align.py`. */
 
-import type { Matrix, Pixels, Point } from "./types";
+import type { Matrix, Pixels, Point, Size } from "./types";
 
 export const ALIGNMENT_POINTS = 4;
 const single = Math.fround;
@@ -38,16 +38,18 @@ export function invert([a, b, c, d, e, f]: Matrix): Matrix {
 }
 
 /**
- * Resample a square of the picture, without aliasing at any scale: reduced by area averaging to the
- * crop's scale, then bilinearly. Rounded where OpenCV 5 rounds, so that the bytes are the same: an
- * age can hang on one.
+ * Resample a rectangle of the picture, without aliasing at any scale: reduced by area averaging to
+ * the crop's scale, then bilinearly. Rounded where OpenCV 5 rounds, so that the bytes are the same:
+ * an age can hang on one.
  */
-export function warp(image: Pixels, matrix: Matrix, size: number, reflect: boolean): Uint8Array {
+export function warp(image: Pixels, matrix: Matrix, size: Size, reflect: boolean): Uint8Array {
   const scale = Math.hypot(matrix[0], matrix[3]);
   let [a, b, c, d, e, f] = matrix;
   if (scale < 1) {
     const back = invert(matrix);
-    const quad = ([[0, 0], [size, 0], [0, size], [size, size]] as Point[]).map((p) => apply(back, p));
+    const [right, low] = size;
+    const corners: Point[] = [[0, 0], [right, 0], [0, low], [right, low]];
+    const quad = corners.map((corner) => apply(back, corner));
     const most = Math.floor(-Math.log2(scale));
     const across = span(quad.map((p) => p[0]), image.width, 2 / scale);
     const [x0, x1, fewer] = halved(...across, image.width, most);
@@ -81,7 +83,7 @@ export function alignFace(
 ): Uint8Array {
   const target = template.map(([x, y]): Point => [x * size, y * size]);
   const matrix = fitSimilarity(landmarks.slice(0, ALIGNMENT_POINTS), target);
-  return warp(image, matrix, size, true);
+  return warp(image, matrix, [size, size], true);
 }
 
 function mean(points: readonly Point[]): Point {
@@ -168,11 +170,16 @@ function reduce(image: Pixels, [x0, y0, x1, y1]: Part, width: number, height: nu
   return { data: out, width, height, step: 3 };
 }
 
-/** Bilinear samples at `matrix` of each pixel of a square; past the border mirrored, or black. */
-function sample(image: Pixels, matrix: Matrix, size: number, reflect: boolean): Uint8Array {
+/** Bilinear samples at `matrix` of each pixel of a crop; past the border mirrored, or black. */
+function sample(
+  image: Pixels,
+  matrix: Matrix,
+  [columns, rows]: Size,
+  reflect: boolean,
+): Uint8Array {
   const { data, width, height, step } = image;
   const [a, b, c, d, e, f] = matrix.map(single) as unknown as Matrix;
-  const out = new Uint8ClampedArray(size * size * 3);
+  const out = new Uint8ClampedArray(columns * rows * 3);
   const place = (index: number, length: number): number => {
     if (index >= 0 && index < length) return index;
     if (!reflect) return -1;
@@ -183,9 +190,9 @@ function sample(image: Pixels, matrix: Matrix, size: number, reflect: boolean): 
   };
   const mix = (from: number, to: number, share: number) =>
     single(share * single(to - from) + from);
-  for (let y = 0, at = 0; y < size; y++) {
+  for (let y = 0, at = 0; y < rows; y++) {
     const [rowX, rowY] = [single(single(y * b) + c), single(single(y * e) + f)];
-    for (let x = 0; x < size; x++, at += 3) {
+    for (let x = 0; x < columns; x++, at += 3) {
       const [sx, sy] = [single(x * a + rowX), single(x * d + rowY)];
       const [ix, iy] = [Math.floor(sx), Math.floor(sy)];
       const [fx, fy] = [single(sx - ix), single(sy - iy)];

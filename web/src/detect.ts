@@ -1,21 +1,25 @@
 /** Faces in a picture: box, landmarks, score. See `agelens/detect.py`, which says why. */
 
 import { apply, invert, warp } from "./align";
-import type { Box, Detection, Matrix, Pixels, Point } from "./types";
+import type { Box, Detection, Matrix, Pixels, Point, Size } from "./types";
 
-export const VIEW = 192;
+const UNIT = 32;
 const STRIDE = 4;
-const GRID = VIEW / STRIDE;
-const COARSE_VIEWS = [1.5, 3.0] as const;
+export const COARSE_VIEW = 192;
+const BORDERS = [0.25, 1] as const;
 const COARSE_SCORE = 0.3;
-const REFINE_SIDE = 3.0;
+const REFINE_VIEW = 128;
+const REFINE_SIDE = 2.5;
 const OVERLAP = 0.3;
-const TILE_FROM = 900;
 const TILE_SIDE = 640;
+const LONGEST_TILE = 256;
 const MAX_TILES_A_SIDE = 6;
 
-/** The network: a view `[192, 192, 3]` to boxes `[2304, 16]` and logits `[2304]`. */
-export type Network = (view: Uint8Array) => Promise<{ boxes: Float32Array; logits: Float32Array }>;
+/** The network: a view `[height, width, 3]` to boxes `[A, 16]` and logits `[A]`. */
+export type Network = (
+  view: Uint8Array,
+  size: Size,
+) => Promise<{ boxes: Float32Array; logits: Float32Array }>;
 
 interface Candidate {
   centre: Point;
@@ -24,7 +28,14 @@ interface Candidate {
   score: number;
 }
 
-type View = [centre: Point, side: number];
+/** A rectangle of the picture: its centre, pixels of the view per pixel of the picture, its size in
+ * the view, and the angle of its upper side. */
+interface View {
+  centre: Point;
+  scale: number;
+  size: Size;
+  angle: number;
+}
 
 export class FaceDetector {
   constructor(
@@ -36,13 +47,11 @@ export class FaceDetector {
   async detect(image: Pixels): Promise<Detection[]> {
     const { width, height } = image;
     let kept: Candidate[] = [];
-    for (const times of COARSE_VIEWS) {
-      const views: View[] = [[[width / 2, height / 2], times * Math.max(width, height)]];
-      if (times === COARSE_VIEWS[0]) views.push(...tiles(width, height));
+    for (const border of BORDERS) {
+      const views = [whole(width, height, border)];
+      if (border === BORDERS[0]) views.push(...tiles(width, height));
       const coarse: Candidate[] = [];
-      for (const [centre, side] of views) {
-        coarse.push(...(await this.look(image, centre, side, 0, COARSE_SCORE)));
-      }
+      for (const view of views) coarse.push(...(await this.look(image, view)));
       kept = await this.refined(image, suppress(coarse));
       if (kept.length) break;
     }
@@ -73,37 +82,35 @@ export class FaceDetector {
   /** Look again at one candidate, upright and in the middle. */
   private async refine(image: Pixels, { centre, side, points }: Candidate) {
     const [right, left] = [points[0]!, points[1]!];
-    const angle = Math.atan2(left[1] - right[1], left[0] - right[0]);
-    const found = await this.look(image, centre, REFINE_SIDE * side, angle, COARSE_SCORE);
+    const found = await this.look(image, {
+      centre,
+      scale: REFINE_VIEW / (REFINE_SIDE * side),
+      size: [REFINE_VIEW, REFINE_VIEW],
+      angle: Math.atan2(left[1] - right[1], left[0] - right[0]),
+    });
     const away = (face: Candidate) =>
       Math.hypot(face.centre[0] - centre[0], face.centre[1] - centre[1]);
     return found.filter((face) => away(face) < side / 2)[0]; // the best score comes first
   }
 
-  /** Run the network on a square of the picture, turned by `angle`, and decode its answer. */
-  private async look(
-    image: Pixels,
-    [cx, cy]: Point,
-    side: number,
-    angle: number,
-    minScore: number,
-  ): Promise<Candidate[]> {
-    const scale = VIEW / side;
+  /** Run the network on a view of the picture, and decode its answer. */
+  private async look(image: Pixels, { centre, scale, size, angle }: View): Promise<Candidate[]> {
+    const [cx, cy] = centre;
     const [cos, sin] = [scale * Math.cos(angle), scale * Math.sin(angle)];
-    const half = VIEW / 2;
     const matrix: Matrix = [
-      cos, sin, half - cos * cx - sin * cy,
-      -sin, cos, half + sin * cx - cos * cy,
+      cos, sin, size[0] / 2 - cos * cx - sin * cy,
+      -sin, cos, size[1] / 2 + sin * cx - cos * cy,
     ];
-    const { boxes, logits } = await this.network(warp(image, matrix, VIEW, false));
+    const { boxes, logits } = await this.network(warp(image, matrix, size, false), size);
     const back = invert(matrix);
+    const columns = size[0] / STRIDE;
     const candidates: Candidate[] = [];
     logits.forEach((logit, index) => {
       const score = 1 / (1 + Math.exp(-logit));
-      if (score < minScore) return;
+      if (score < COARSE_SCORE) return;
       const anchor: Point = [
-        ((index % GRID) + 0.5) * STRIDE,
-        (Math.floor(index / GRID) + 0.5) * STRIDE,
+        ((index % columns) + 0.5) * STRIDE,
+        (Math.floor(index / columns) + 0.5) * STRIDE,
       ];
       const value = boxes.subarray(index * 16, index * 16 + 16);
       const point = (k: number) =>
@@ -131,20 +138,40 @@ function detections(candidates: Candidate[]): Detection[] {
     .map((face) => ({ box: boxOf(face), landmarks: face.points, score: face.score }));
 }
 
-/** Centre and side of the overlapping squares in which a large picture is searched. */
+/** The view of the whole picture with a border around. */
+function whole(width: number, height: number, border: number): View {
+  const around = 2 * border * Math.max(width, height);
+  const scale = COARSE_VIEW / (Math.max(width, height) + around);
+  const size: Size = [units((width + around) * scale), units((height + around) * scale)];
+  return { centre: [width / 2, height / 2], scale, size, angle: 0 };
+}
+
+/** The overlapping rectangles in which a large picture is searched. */
 function tiles(width: number, height: number): View[] {
   const longer = Math.max(width, height);
-  if (longer <= TILE_FROM) return [];
-  const side = Math.max(TILE_SIDE, longer / (0.75 * (MAX_TILES_A_SIDE - 1) + 1));
-  return tileCentres(height, side).flatMap((y) =>
-    tileCentres(width, side).map((x): View => [[x, y], side]),
+  if (longer <= TILE_SIDE) return [];
+  const scale =
+    COARSE_VIEW / Math.max(TILE_SIDE, longer / (0.75 * (MAX_TILES_A_SIDE - 1) + 1));
+  const [tall, rows] = spread(height, scale);
+  const [wide, columns] = spread(width, scale);
+  return rows.flatMap((y) =>
+    columns.map((x): View => ({ centre: [x, y], scale, size: [wide, tall], angle: 0 })),
   );
 }
 
-function tileCentres(length: number, side: number): number[] {
-  if (length <= side) return [length / 2];
-  const count = Math.ceil((length - side) / (0.75 * side)) + 1;
-  return Array.from({ length: count }, (_, k) => side / 2 + (k * (length - side)) / (count - 1));
+/** Tiles along one axis: their length in the view, and their centres in the picture. */
+function spread(length: number, scale: number): [view: number, centres: number[]] {
+  const [needed, shared] = [length * scale, COARSE_VIEW / 4];
+  const count = Math.max(1, Math.ceil((needed - shared) / (LONGEST_TILE - shared)));
+  const view = units((needed + (count - 1) * shared) / count);
+  const half = Math.min(view / scale, length) / 2;
+  const step = count === 1 ? 0 : (length - 2 * half) / (count - 1);
+  return [view, Array.from({ length: count }, (_, k) => half + k * step)];
+}
+
+/** The next side that a view can have. */
+function units(length: number): number {
+  return UNIT * Math.ceil(Number((length / UNIT).toFixed(6)));
 }
 
 /** Of boxes that overlap, the best score stays; best first. */

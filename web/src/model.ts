@@ -5,9 +5,9 @@ import gpuModule from "onnxruntime-web/ort-wasm-simd-threaded.jspi.mjs?url";
 import gpuBinary from "onnxruntime-web/ort-wasm-simd-threaded.jspi.wasm?url";
 import cpuModule from "onnxruntime-web/ort-wasm-simd-threaded.mjs?url";
 import cpuBinary from "onnxruntime-web/ort-wasm-simd-threaded.wasm?url";
-import { VIEW, type Network } from "./detect";
+import { COARSE_VIEW, type Network } from "./detect";
 import type { AgeNetwork } from "./estimator";
-import type { Manifest } from "./types";
+import type { Manifest, Size } from "./types";
 
 declare const __WASM_BYTES__: number;
 declare const __GPU_BYTES__: number;
@@ -66,14 +66,14 @@ export async function loadNetworks(
   ort.env.wasm.wasmBinary = wasm;
 
   const { size, ages } = manifest.age.metadata;
-  const view = (data: Uint8Array): Feeds => ({
-    images: new ort.Tensor("uint8", data, [1, VIEW, VIEW, 3]),
+  const view = (data: Uint8Array, [width, height]: Size): Feeds => ({
+    images: new ort.Tensor("uint8", data, [1, height, width, 3]),
   });
   const crops = (data: Uint8Array, count: number): Feeds => ({
     crops: new ort.Tensor("uint8", data, [count, size, size, 3]),
   });
   const choice = gpu ? compute : "wasm";
-  const finder = await open(ort, detector, view(probe(VIEW)), choice);
+  const finder = await open(ort, detector, view(probe(COARSE_VIEW), [COARSE_VIEW, COARSE_VIEW]), choice);
   const reader = await open(ort, age, crops(probe(size), 1), choice);
   const used = new Set([finder.provider, reader.provider]);
   const words = {
@@ -82,8 +82,8 @@ export async function loadNetworks(
   };
   return {
     compute: [...used].map((provider) => words[provider]).join(" and "),
-    detect: async (data) => {
-      const { boxes, scores } = await finder.session.run(view(data));
+    detect: async (data, shape) => {
+      const { boxes, scores } = await finder.session.run(view(data, shape));
       return { boxes: boxes!.data as Float32Array, logits: scores!.data as Float32Array };
     },
     predict: async (data, count) => {

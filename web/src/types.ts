@@ -1,6 +1,7 @@
 /** What the modules hand each other. Coordinates are pixels, (0, 0) the outer corner of the first. */
 
 export type Point = readonly [x: number, y: number];
+export type Size = readonly [width: number, height: number];
 
 /** `[a, b, c, d, e, f]` takes x, y to `a x + b y + c`, `d x + e y + f`. */
 export type Matrix = readonly [number, number, number, number, number, number];
@@ -84,7 +85,13 @@ export interface AgeModelFile extends ModelFile {
     size: number;
     ages: number[];
     template: Point[];
-    calibration?: { temperature: number; anchors: number[]; levels: number[]; ranks: number[][] };
+    calibration?: {
+      temperature: number;
+      anchors: number[];
+      levels: number[];
+      ranks: number[][];
+      lift?: number;
+    };
   };
 }
 
