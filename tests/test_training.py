@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import shutil
 import subprocess
 import sys
+import weakref
 from pathlib import Path
 
 import lightning
@@ -26,7 +28,7 @@ from agelens.data.manifest import Dataset, landmarks_of
 from agelens.evaluation.evaluate import evaluate, predict_split
 from agelens.images import load_image
 from agelens.model import SHIPPED, AgeModel, file_of
-from agelens.session import shipped
+from agelens.session import open_session, shipped
 from agelens.training import export as export_module
 from agelens.training.average import average
 from agelens.training.crops import (
@@ -273,6 +275,27 @@ def test_a_whole_resnet50_begins_as_the_widened_packaged_one(
         return net.backbone.get_submodule("layer1")[0].conv1.weight
 
     assert torch.allclose(first(made.net), first(packaged).repeat(2, 1, 1, 1), atol=1e-4)
+
+
+def test_a_worker_inherits_nothing_to_free(dataset: Dataset, tmp_path: Path) -> None:
+    # One that frees a session of ONNX Runtime hangs: it has none of the session's threads.
+    class Loop:
+        def __init__(self) -> None:
+            self.own, self.session = self, open_session(shipped("blazeface.onnx"), 2)
+
+    seen: list[bool] = []
+    gc.disable()
+    try:
+        left = weakref.ref(Loop())
+        assert left() is not None
+        os.register_at_fork(before=lambda: seen.append(left() is not None))
+        short = {"workers": 1, "stages": [{"epochs": 1, "size": 32}]}
+        recipe = Recipe.model_validate(TINY.model_dump() | short)
+        fit(recipe, dataset, tmp_path, progress=False)
+    finally:
+        gc.enable()
+    assert seen
+    assert not any(seen)
 
 
 @pytest.mark.parametrize("by_path", [False, True])

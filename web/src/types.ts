@@ -85,13 +85,7 @@ export interface AgeModelFile extends ModelFile {
     size: number;
     ages: number[];
     template: Point[];
-    calibration?: {
-      temperature: number;
-      anchors: number[];
-      levels: number[];
-      ranks: number[][];
-      lift?: number;
-    };
+    calibration?: { temperature: number; anchors: number[]; levels: number[]; ranks: number[][] };
   };
 }
 
