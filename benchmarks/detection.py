@@ -2,9 +2,9 @@
 
     python benchmarks/detection.py DATA --json benchmarks/results/detection.json
 
-First, the second look: for each size of its view, in pixels and in sides of the face's box, how
-many validation pictures show nobody, clean and in bad conditions (severity 3), and the error of the
-default model on those in which every size finds somebody. Then, training pictures pasted into
+First, the second look: for each size of a face in it and width around, how many validation pictures
+show nobody, clean and in bad conditions (severity 3), and the error of the default model on those
+in which every way finds somebody. Then, training pictures pasted into
 larger ones: the share of faces that is found, by the sizes of both.
 """
 
@@ -31,7 +31,7 @@ from agelens.images import load_image
 from agelens.machine import machine
 from agelens.training.crops import draw_seed
 
-LOOKS = ((192, 3.0), (160, 2.5), (128, 3.0), (128, 2.5), (128, 2.0), (96, 3.0))
+LOOKS = ((64, (2, 3)), (64, (2,)), (64, (3,)), (32, (3,)), (32, (4,)), (96, (2,)))
 CONDITIONS = ("low_light", "contrast", "gaussian_noise", "shot_noise", "jpeg", "over_exposure")
 PICTURES = ((640, 480), (900, 600), (1000, 700), (1920, 1080))
 PASTED = (60, 80, 110, 150, 200)
@@ -39,7 +39,7 @@ PASTED = (60, 80, 110, 150, 200)
 
 
 def looks(dataset: Dataset, count: int) -> dict[str, Any]:
-    """The second look at every size."""
+    """The second look in every way."""
     rows = dataset.part("validation", missed=True).sample(count, random_state=0)
     estimator = AgeEstimator()
     clean = [load_image(dataset.root / path) for path in rows["path"]]
@@ -51,10 +51,11 @@ def looks(dataset: Dataset, count: int) -> dict[str, Any]:
         ]
     table: dict[str, Any] = {}
     ages: dict[str, NDArray[np.float64]] = {}
-    for view, side in LOOKS:
-        with mock.patch.multiple(detect, REFINE_VIEW=view, REFINE_SIDE=side):
+    for pixels, sides in LOOKS:
+        with mock.patch.multiple(detect, FACE=pixels, SURROUNDINGS=sides):
             found = {kind: [estimator.estimate(each) for each in kinds[kind]] for kind in kinds}
-            name = f"{view} pixels, {side} boxes"
+            widths = ", then ".join(map(str, sides))
+            name = f"face of {pixels} pixels, view of {widths} faces"
             ages[name] = np.array([faces[0].age if faces else np.nan for faces in found["clean"]])
             missed = {kind: sum(not faces for faces in found[kind]) for kind in kinds}
             times = timeit.repeat(lambda: estimator.detector.detect(clean[0]), number=1, repeat=200)

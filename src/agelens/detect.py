@@ -17,6 +17,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -35,9 +36,13 @@ BORDERS = (0.25, 1.0)
 500 UTKFace crops 12 % score over 0.5 without one, 98 % with the first. The wider one is looked at
 only when the first shows nobody."""
 COARSE_SCORE = 0.3
-REFINE_VIEW, REFINE_SIDE = 128, 2.5
-"""Side of a candidate's own view, in pixels of the view and in sides of its box. Larger views find
-as many faces, and ages err as much (benchmarks/detection.py)."""
+FACE = 64
+"""Side of a candidate's box in its own view, in pixels of the view."""
+SURROUNDINGS = (2, 3)
+"""Side of that view, in sides of the box: what is around a face helps to be sure of it, but few
+faces need more than the first (benchmarks/detection.py)."""
+SURE = 0.5
+"""A candidate of a lower score is looked at once more, with more around it."""
 OVERLAP = 0.3
 """Boxes of a higher IoU than this are one face (MediaPipe's value)."""
 TILE_SIDE = 640
@@ -160,29 +165,31 @@ class FaceDetector:
         return _detections(self._refined(image, candidates, min_score))
 
     def _refined(
-        self, image: NDArray[np.uint8], candidates: list[_Candidate], min_score: float
+        self, image: NDArray[np.uint8], candidates: Sequence[_Candidate], min_score: float
     ) -> list[_Candidate]:
         """Those candidates that a second look confirms, each face once.
 
         It is upright, with the candidate in the middle; another face may be nearer to the border.
         """
-        views = []
-        for candidate in candidates:
-            eyes = candidate.points[1] - candidate.points[0]
-            angle = math.atan2(eyes[1], eyes[0])
-            scale = REFINE_VIEW / (REFINE_SIDE * candidate.side)
-            views.append(_View(candidate.centre, scale, (REFINE_VIEW, REFINE_VIEW), angle))
-        refined = []
-        for candidate, found in zip(candidates, self._look(image, views), strict=True):
-            near = [
-                face
-                for face in found
-                if np.hypot(*(face.centre - candidate.centre)) < candidate.side / 2
-            ]
-            best = max(near, key=lambda face: face.score, default=None)
-            if best is not None and best.score >= min_score:
-                refined.append(best)
-        return _suppress(refined)
+        refined: list[_Candidate] = []
+        for sides in SURROUNDINGS:
+            views = []
+            for candidate in candidates:
+                eyes = candidate.points[1] - candidate.points[0]
+                angle, size = math.atan2(eyes[1], eyes[0]), (sides * FACE, sides * FACE)
+                views.append(_View(candidate.centre, FACE / candidate.side, size, angle))
+            unsure = []
+            for candidate, found in zip(candidates, self._look(image, views), strict=True):
+                near = [
+                    face
+                    for face in found
+                    if np.hypot(*(face.centre - candidate.centre)) < candidate.side / 2
+                ]
+                refined += near[:1]  # the best score comes first
+                if not near or near[0].score < SURE:
+                    unsure.append(candidate)
+            candidates = unsure
+        return _suppress([face for face in refined if face.score >= min_score])
 
     def _look(self, image: NDArray[np.uint8], views: Sequence[_View]) -> list[list[_Candidate]]:
         """What the network sees in each view of the picture."""
@@ -201,17 +208,18 @@ def _decode(
     """The network's answer for one view, in picture pixels."""
     scores = 1 / (1 + np.exp(-logits[:, 0].clip(-80, 80)))
     chosen = np.flatnonzero(scores >= COARSE_SCORE)
+    scores = scores[chosen]
     columns = view.size[0] // STRIDE
     anchors = (np.stack([chosen % columns, chosen // columns], axis=-1) + 0.5) * STRIDE
     values = boxes[chosen].reshape(-1, 8, 2).astype(np.float64)
-    back, middle = np.linalg.inv(view.turn), np.array(view.size) / 2
-    candidates = []
-    for value, anchor, score in zip(values, anchors, scores[chosen], strict=True):
-        points = (value + anchor - middle) @ back.T + view.centre  # row 1 is a size, not a place
-        side = float(value[1].mean()) / view.scale
-        if side > 0:
-            candidates.append(_Candidate(points[0], side, points[2:], float(score)))
-    return _suppress(candidates)
+    places = values + anchors[:, None] - np.array(view.size) / 2
+    points = places @ np.linalg.inv(view.turn).T + view.centre  # row 1 is a size, not a place
+    sides = values[:, 1].mean(axis=1) / view.scale
+    return [
+        _Candidate(points[index, 0], float(sides[index]), points[index, 2:], float(scores[index]))
+        for index in _apart(points[:, 0], sides, scores)
+        if sides[index] > 0
+    ]
 
 
 def _detections(candidates: list[_Candidate]) -> tuple[Detection, ...]:
@@ -262,19 +270,20 @@ def _units(length: float) -> int:
     return UNIT * math.ceil(round(length / UNIT, 6))
 
 
-def _suppress(candidates: list[_Candidate]) -> list[_Candidate]:
-    """Greedy non-maximum suppression: of boxes that overlap, the best score stays."""
-    kept: list[_Candidate] = []
-    for candidate in sorted(candidates, key=lambda face: -face.score):
-        if all(_iou(candidate.box, other.box) <= OVERLAP for other in kept):
-            kept.append(candidate)
-    return kept
+def _suppress(candidates: Sequence[_Candidate]) -> list[_Candidate]:
+    """One candidate for each face, best first."""
+    if not candidates:
+        return []
+    centres = np.stack([face.centre for face in candidates])
+    sides = np.array([face.side for face in candidates])
+    scores = np.array([face.score for face in candidates], np.float32)
+    return [candidates[index] for index in _apart(centres, sides, scores)]
 
 
-def _iou(a: Box, b: Box) -> float:
-    width = min(a.x2, b.x2) - max(a.x1, b.x1)
-    height = min(a.y2, b.y2) - max(a.y1, b.y1)
-    if width <= 0 or height <= 0:
-        return 0.0
-    shared = width * height
-    return shared / (a.area + b.area - shared)
+def _apart(
+    centres: NDArray[np.float64], sides: NDArray[np.float64], scores: NDArray[np.float32]
+) -> Sequence[int]:
+    """Greedy non-maximum suppression: of boxes that overlap, the best score stays; best first."""
+    corners = centres - sides[:, None] / 2
+    boxes = np.column_stack([corners, sides, sides])
+    return cv2.dnn.NMSBoxes(boxes.tolist(), scores.tolist(), 0.0, OVERLAP)

@@ -8,8 +8,9 @@ const STRIDE = 4;
 export const COARSE_VIEW = 192;
 const BORDERS = [0.25, 1] as const;
 const COARSE_SCORE = 0.3;
-const REFINE_VIEW = 128;
-const REFINE_SIDE = 2.5;
+const FACE = 64;
+const SURROUNDINGS = [2, 3] as const;
+const SURE = 0.5;
 const OVERLAP = 0.3;
 const TILE_SIDE = 640;
 const LONGEST_TILE = 256;
@@ -72,25 +73,30 @@ export class FaceDetector {
   /** Those candidates that a second look confirms, each face once. */
   private async refined(image: Pixels, candidates: Candidate[]): Promise<Candidate[]> {
     const faces: Candidate[] = [];
-    for (const candidate of candidates) {
-      const face = await this.refine(image, candidate);
-      if (face && face.score >= this.minScore) faces.push(face);
+    for (const sides of SURROUNDINGS) {
+      const unsure: Candidate[] = [];
+      for (const candidate of candidates) {
+        const face = await this.refine(image, candidate, sides);
+        if (face) faces.push(face);
+        if (!face || face.score < SURE) unsure.push(candidate);
+      }
+      candidates = unsure;
     }
-    return suppress(faces);
+    return suppress(faces.filter((face) => face.score >= this.minScore));
   }
 
   /** Look again at one candidate, upright and in the middle. */
-  private async refine(image: Pixels, { centre, side, points }: Candidate) {
+  private async refine(image: Pixels, { centre, side, points }: Candidate, sides: number) {
     const [right, left] = [points[0]!, points[1]!];
     const found = await this.look(image, {
       centre,
-      scale: REFINE_VIEW / (REFINE_SIDE * side),
-      size: [REFINE_VIEW, REFINE_VIEW],
+      scale: FACE / side,
+      size: [sides * FACE, sides * FACE],
       angle: Math.atan2(left[1] - right[1], left[0] - right[0]),
     });
     const away = (face: Candidate) =>
       Math.hypot(face.centre[0] - centre[0], face.centre[1] - centre[1]);
-    return found.filter((face) => away(face) < side / 2)[0]; // the best score comes first
+    return found.find((face) => away(face) < side / 2); // the best score comes first
   }
 
   /** Run the network on a view of the picture, and decode its answer. */
