@@ -51,6 +51,12 @@ FLAGS = [
     "--disable-component-update",
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
 ]
+RENDERED = (
+    "--enable-unsafe-webgpu",
+    "--use-webgpu-adapter=swiftshader",
+    "--use-vulkan=swiftshader",
+)
+"""Gives pages WebGPU where there is no graphics card: a device like another, but slow."""
 ISOLATED = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Embedder-Policy": "require-corp",
@@ -308,6 +314,22 @@ def test_the_browser_gives_pythons_answer(
         for one, other in zip(there, known, strict=True):
             same_face(one, other, estimator, picture)
         assert hint in browser.find_element(By.CLASS_NAME, "hints").text
+
+
+@in_browser
+def test_webgpu_gives_pythons_answer(site: str, estimator: AgeEstimator) -> None:
+    (face,) = estimator.estimate(ASTRONAUT)
+    with chromium(*RENDERED) as driver:
+        driver.get(f"{site}?compute=webgpu")
+        ask = "navigator.gpu.requestAdapter().then(card => arguments[0](Boolean(card)))"
+        if not driver.execute_async_script(f"navigator.gpu ? {ask} : arguments[0](false)"):
+            pytest.skip("this Chromium has no WebGPU, not even in software")
+        (found,) = choose(driver, ASTRONAUT)
+        computes = text(driver, "about")
+    assert "graphics card (WebGPU)" in computes
+    assert found["age"] == pytest.approx(face.age, abs=0.3)
+    for name, value in face.to_dict()["box"].items():
+        assert found["box"][name] == pytest.approx(value, abs=0.5)
 
 
 @in_browser

@@ -25,8 +25,8 @@ ANCHORS = np.array([0, 1, 2, 3, 4, 6, 8, 10, 13, 16, 20, 25, 30, 35, 40, 45, 50,
 LEVELS = np.linspace(0, 1, 41)
 OWN_AGE = 0.7
 """Share of the faces near an age in its limits; the rest is of all faces. 1 would be exact for each
-age and is wider: of `light`, on validation, 0.5, 0.7 and 1 cover 83, 84 and 85 % of the worst band
-of ages, at 4.1, 4.2 and 4.4 times the error (benchmarks/interval_methods.py)."""
+age and is wider: of `light`, on validation, 0.5, 0.7 and 1 cover 81, 82 and 83 % of the worst band
+of ages, at 4.0, 4.1 and 4.4 times the error (benchmarks/interval_methods.py)."""
 MIN_FACES = 100
 
 
