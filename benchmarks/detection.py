@@ -4,8 +4,8 @@
 
 First, the second look: for each size of a face in it and width around, how many validation pictures
 show nobody, clean and in bad conditions (severity 3), and the error of the default model on those
-in which every way finds somebody. Then, training pictures pasted into
-larger ones: the share of faces that is found, by the sizes of both.
+in which every way finds somebody. Then, training pictures pasted into larger ones: the share of
+faces that is found, by the sizes of both.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
-from conftest import FACE
+from conftest import FACE, make_chip
 from numpy.typing import NDArray
 
 from agelens.detect import FaceDetector
@@ -73,6 +73,12 @@ def test_small_faces_of_a_large_picture_are_found(
     for x, y in corners:
         away = [np.subtract(centre(face.box), (x + 80, y + 81)) for face in faces]
         assert min(np.hypot(*offset) for offset in away) < 15
+
+
+def test_badly_lit_faces_are_found(detector: FaceDetector, photo: NDArray[np.uint8]) -> None:
+    # Some need the wider of the two views of their own.
+    rng = np.random.default_rng(5)
+    assert all(len(detector.detect(make_chip(photo, rng))) == 1 for _ in range(100))
 
 
 @pytest.mark.parametrize("width", [641, 854, 1100, 1600])
