@@ -5,11 +5,17 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from torch.nn import functional
 
-from agelens.training.imbalance import label_density, sqrt_lds_weights, sqrt_sampling
+from agelens.training.imbalance import (
+    label_density,
+    sampling_rates,
+    sqrt_lds_weights,
+    sqrt_sampling,
+)
 from agelens.training.losses import (
     corn,
     corn_logits,
@@ -125,6 +131,18 @@ def test_rare_ages_weigh_and_are_drawn_more() -> None:
     rates = sqrt_sampling(ages)
     assert rates.sum() == pytest.approx(1)
     assert rates[-1] / rates[0] == pytest.approx(10)
+
+
+def test_rare_groups_are_drawn_more() -> None:
+    faces = pd.DataFrame(
+        {"age": [21] * 50 + [29] * 50 + [60] * 25 + [61] * 4 + [30] * 16,
+         "ethnicity": ["Black"] * 100 + ["White"] * 25 + ["Black"] * 4 + [None] * 16}
+    )  # fmt: skip
+    rates = sampling_rates(faces, "sqrt_groups")
+    assert rates.sum() == pytest.approx(1)
+    assert (rates[[50, 100, 125, 129]] / rates[0]).tolist() == pytest.approx([1, 2, 5, 2.5])
+    by_age = sampling_rates(faces, "sqrt")
+    assert by_age.tolist() == sqrt_sampling(faces["age"].to_numpy()).tolist()
 
 
 def test_mixup_by_hand() -> None:

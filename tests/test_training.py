@@ -44,7 +44,7 @@ from agelens.training.losses import expected_age
 from agelens.training.module import AgeModule, load_checkpoint
 from agelens.training.network import HALF_RESNET50, AgeNet, ServedNet, make_network
 from agelens.training.quantise import quantise
-from agelens.training.recipe import Augment, Model, Recipe, load_recipe
+from agelens.training.recipe import Augment, Imbalance, Model, Recipe, load_recipe
 from agelens.training.teacher import Teacher
 
 TINY = Recipe.model_validate(
@@ -176,6 +176,17 @@ def test_the_sampler_shows_everything_once_in_another_order_each_epoch() -> None
     assert list(sampler) == first
 
 
+def test_the_sampler_draws_the_rare_more_from_its_epoch_on() -> None:
+    rates = np.repeat([1.0, 30.0], [30, 1]) / 60
+    sampler = EpochSampler(31, seed=0, rates=rates, from_epoch=2)
+    rare = []
+    for epoch in range(4):
+        sampler.set_epoch(epoch)
+        rare.append(sum(index == 30 for _, index in sampler))
+    assert rare[:2] == [1, 1]
+    assert min(rare[2:]) >= 8
+
+
 class KilledError(Exception):
     pass
 
@@ -213,6 +224,7 @@ VARIANTS = {
     "no average": {"optimiser": {"average": "none"}},
     "bfloat16": {"optimiser": {"precision": "bfloat16"}},
     "sampling": {"imbalance": {"sampling": "sqrt", "weights": "sqrt_lds", "from_epoch": 1}},
+    "groups": {"imbalance": {"sampling": "sqrt_groups"}},
     "mixup": {"augment": {"mixup": 0.4}},
     "corn": {"loss": {"name": "corn"}},
     "taught": {"teacher": {"runs": ["run", "run"]}, "augment": {"mixup": 0.2}},
@@ -245,6 +257,21 @@ def test_every_choice_trains_and_changes_the_result(variants: dict[str, AgeModul
     heads = [module.net.head[1].weight for module in variants.values()]
     assert all(torch.isfinite(head).all() for head in heads)
     assert len({head.sum().item() for head in heads}) == len(heads)
+
+
+def test_an_answer_to_imbalance_waits_for_its_epoch(
+    run: Path, dataset: Dataset, tmp_path: Path
+) -> None:
+    never = {"weights": "sqrt_lds", "sampling": "sqrt", "from_epoch": TINY.epochs}
+    fit(
+        TINY.model_copy(update={"imbalance": Imbalance(**never)}), dataset, tmp_path, progress=False
+    )
+    plain, waiting = (
+        torch.load(folder / "last.ckpt", weights_only=True)["state_dict"]
+        for folder in (run, tmp_path)
+    )
+    for name, tensor in plain.items():
+        torch.testing.assert_close(waiting[name], tensor, rtol=0, atol=0, msg=name)
 
 
 def test_a_start_is_nearer_to_its_run_than_another_seed(

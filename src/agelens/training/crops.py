@@ -174,6 +174,7 @@ class EpochSampler(Sampler[tuple[int, int]]):
         seed: of the run.
         batch: items in a batch of all processes together; what is left over is left out.
         rates: ``[length]`` probabilities to draw by, with replacement; None shows every item once.
+        from_epoch: the first that draws by `rates`; those before show every item once.
         rank: this process's number; it gets its share of each batch.
         processes: how many there are.
     """
@@ -185,11 +186,12 @@ class EpochSampler(Sampler[tuple[int, int]]):
         *,
         batch: int = 1,
         rates: NDArray[np.float64] | None = None,
+        from_epoch: int = 0,
         rank: int = 0,
         processes: int = 1,
     ) -> None:
         self.length, self.seed, self.epoch = length, seed, 0
-        self.batch, self.rates = batch, rates
+        self.batch, self.rates, self.from_epoch = batch, rates, from_epoch
         self.rank, self.processes = rank, processes
 
     def set_epoch(self, epoch: int) -> None:
@@ -201,7 +203,7 @@ class EpochSampler(Sampler[tuple[int, int]]):
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
         generator = torch.Generator().manual_seed(draw_seed(self.seed, self.epoch))
-        if self.rates is None:
+        if self.rates is None or self.epoch < self.from_epoch:
             order = torch.randperm(self.length, generator=generator)
         else:
             rates = torch.from_numpy(self.rates)

@@ -27,7 +27,7 @@ from agelens.errors import RecipeError
 from agelens.files import atomic_path
 from agelens.model import file_of
 from agelens.training.crops import MARGIN, CropDataset, EpochSampler, aligned_crops, augmentation
-from agelens.training.imbalance import sqrt_lds_weights, sqrt_sampling
+from agelens.training.imbalance import sampling_rates, sqrt_lds_weights
 from agelens.training.module import AgeModule, load_checkpoint
 from agelens.training.network import CLASSES, HALF_RESNET50, AgeNet, make_network, resized
 from agelens.training.quantise import calibration_crops
@@ -84,11 +84,13 @@ def fit(
         crops, ages, transform=augmentation(recipe.augment, size), seed=recipe.seed
     )
     validation = CropDataset(*aligned_crops(dataset, "validation", size, margin=0.0))
+    sampling = recipe.imbalance.sampling
     sampler = EpochSampler(
         len(training),
         recipe.seed,
         batch=batch,
-        rates=sqrt_sampling(ages) if recipe.imbalance.sampling == "sqrt" else None,
+        rates=None if sampling == "none" else sampling_rates(dataset.part("train"), sampling),
+        from_epoch=recipe.imbalance.from_epoch,
         rank=trainer.global_rank,
         processes=processes,
     )

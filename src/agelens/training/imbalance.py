@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 LDS_SIGMA = 2.0
@@ -22,14 +23,28 @@ def label_density(ages: NDArray[np.int64], classes: int, sigma: float) -> NDArra
     return density
 
 
-def sqrt_sampling(ages: NDArray[np.int64]) -> NDArray[np.float64]:
-    """A probability for every example, ``[N]``: inverse to the square root of its age's count.
+def sqrt_sampling(kinds: NDArray[np.int64]) -> NDArray[np.float64]:
+    """A probability for every example, ``[N]``: inverse to the square root of its kind's count.
 
-    Between the data as they are and every age equally often (Mahajan et al., ECCV 2018).
+    Between the data as they are and every kind equally often (Mahajan et al., ECCV 2018). The kinds
+    are ages, or numbers of groups.
     """
-    rates: NDArray[np.float64] = 1 / np.sqrt(np.bincount(ages)[ages])
+    rates: NDArray[np.float64] = 1 / np.sqrt(np.bincount(kinds)[kinds])
     rates /= rates.sum()
     return rates
+
+
+def sampling_rates(faces: pd.DataFrame, sampling: str) -> NDArray[np.float64]:
+    """Probabilities to draw faces by, ``[N]``, for a recipe's ``imbalance.sampling``.
+
+    Args:
+        faces: their ``age`` in years and ``ethnicity``, which may be missing.
+        sampling: "sqrt": an age is a kind; "sqrt_groups": a decade of an ethnicity is.
+    """
+    if sampling == "sqrt":
+        return sqrt_sampling(faces["age"].to_numpy(np.int64))
+    groups = faces.groupby([faces["age"] // 10, "ethnicity"], dropna=False)
+    return sqrt_sampling(groups.ngroup().to_numpy().astype(np.int64))
 
 
 def sqrt_lds_weights(ages: NDArray[np.int64], classes: int) -> NDArray[np.float64]:

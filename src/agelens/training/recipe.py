@@ -72,7 +72,7 @@ class Imbalance(_Section):
     """
 
     weights: Literal["none", "sqrt_lds"] = "none"
-    sampling: Literal["none", "sqrt"] = "none"
+    sampling: Literal["none", "sqrt", "sqrt_groups"] = "none"
     from_epoch: Annotated[int, Field(ge=0)] = 0
 
 

@@ -12,7 +12,7 @@ from agelens.data.manifest import usable
 from agelens.evaluation.metrics import AGE_BANDS, BAND_NAMES
 from agelens.reporting.figures import BLUE, GREEN, GREY, ORANGE, draw
 from agelens.reporting.page import Section, Table, Text
-from agelens.training.imbalance import sqrt_lds_weights, sqrt_sampling
+from agelens.training.imbalance import sampling_rates, sqrt_lds_weights
 
 
 def imbalance(manifest: pd.DataFrame, weights: str, sampling: str, source: str) -> Section:
@@ -31,10 +31,11 @@ def imbalance(manifest: pd.DataFrame, weights: str, sampling: str, source: str) 
     shares = {"as they are": np.ones(len(ages)) / len(ages)}
     by_age = sqrt_lds_weights(ages, len(counts))
     shares["weights sqrt_lds"] = by_age[ages] / by_age[ages].sum()
-    shares["sampling sqrt"] = sqrt_sampling(ages)
+    drawn = {name: sampling_rates(train, name) for name in ("sqrt", "sqrt_groups")}
+    shares |= {f"sampling {name}": rates for name, rates in drawn.items()}
     rates = np.ones(len(ages))
     rates = rates * (by_age[ages] if weights == "sqrt_lds" else 1)
-    rates = rates * (sqrt_sampling(ages) if sampling == "sqrt" else 1)
+    rates = rates * drawn.get(sampling, 1)
     chosen = rates / rates.sum()
 
     def by_band(share: NDArray[np.float64]) -> NDArray[np.float64]:
