@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from agelens.calibrate import Calibration, intervals, quantile
 from agelens.data.manifest import Dataset
-from agelens.evaluation.calibration import fit_calibration
+from agelens.evaluation.calibration import OWN_AGE, fit_calibration, nearness
 from agelens.evaluation.evaluate import distributions_of, predict_split
 from agelens.evaluation.metrics import age_band
 
@@ -41,6 +41,28 @@ def quantile_regression(
     return np.stack(ends, 1)
 
 
+def equal_tails(known: Array, true: Array, new: Array, ages: Array, coverage: float) -> Array:
+    """By rank, as many outside below as above (Chernozhukov, Wüthrich and Zhu, PNAS 2021)."""
+    fitted = fit_calibration(known, true, ages)
+
+    def ranks(distributions: Array) -> Array:
+        mass = fitted.calibrated(distributions)
+        return mass.cumsum(axis=1) - mass / 2
+
+    own = ranks(known)[np.arange(len(true)), np.searchsorted(ages, true)]
+    tails = (1 - coverage) / 2, (1 + coverage) / 2
+    limits = []
+    for age in ages:
+        near = nearness(true.astype(float), age)
+        weights = OWN_AGE * near / near.sum() + (1 - OWN_AGE) / len(true)
+        limits.append(np.quantile(own, tails, weights=weights, method="inverted_cdf"))
+    low, high = np.transpose(limits)
+    inside = (ranks(new) >= low) & (ranks(new) <= high)
+    inside[np.arange(len(new)), np.abs(ranks(new) - 0.5).argmin(axis=1)] = True
+    ends = [inside.argmax(axis=1), len(ages) - 1 - inside[:, ::-1].argmax(axis=1)]
+    return ages[np.stack(ends, axis=1)]
+
+
 def ways(
     known: Array, true: Array, ages: Array, coverage: float
 ) -> dict[str, Callable[[Array], Array]]:
@@ -48,14 +70,17 @@ def ways(
 
     def ours(share: float) -> Callable[[Array], Array]:
         fitted = fit_calibration(known, true, ages, own_age=share)
-        return lambda new: intervals(fitted.tempered(new), ages, fitted, coverage)
+        return lambda new: intervals(fitted.calibrated(new), ages, fitted, coverage)
 
     return {
-        "quantiles as they are": lambda new: intervals(new, ages, Calibration(), coverage),
+        "highest density as it is": lambda new: intervals(new, ages, Calibration(), coverage),
         "conformalised quantiles": lambda new: quantile_regression(
             known, true, new, ages, coverage
         ),
-    } | {f"ranks, {share:.0%} by own age": ours(share) for share in SHARES}
+        f"equal tails, {OWN_AGE:.0%} by own age": lambda new: equal_tails(
+            known, true, new, ages, coverage
+        ),
+    } | {f"highest density, {share:.0%} by own age": ours(share) for share in SHARES}
 
 
 def main() -> None:
@@ -85,7 +110,7 @@ def main() -> None:
         width = float((ends[:, 1] - ends[:, 0]).mean())
         results[name] = {"coverage": float(inside.mean()), "bands": by_band,
                          "width": width, "width_in_errors": width / error}  # fmt: skip
-        print(f"{name:26} covers {inside.mean():.3f}, worst {by_band[worst]:.3f} ({worst}), "
+        print(f"{name:32} covers {inside.mean():.3f}, worst {by_band[worst]:.3f} ({worst}), "
               f"width {width:.2f} = {width / error:.2f} x {error:.3f}")  # fmt: skip
     if options.json:
         facts = {"model": options.model, "coverage": options.coverage, "mae": error}

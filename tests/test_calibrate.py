@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agelens import DataError
-from agelens.calibrate import Calibration, intervals, quantile, rank
+from agelens.calibrate import Calibration, intervals, likelier, quantile
 
 AGES = np.arange(117)
 
@@ -55,35 +55,42 @@ def test_quantiles_rise_with_the_level_and_ignore_scale(
     assert below == pytest.approx(first, abs=1e-6) or age in (0, 116)
 
 
-def test_ranks_by_hand() -> None:
-    ranks = rank(np.array([[0.2, 0.5, 0.3]]))
-    assert ranks[0] == pytest.approx([0.1, 0.45, 0.85])
+def test_shares_by_hand() -> None:
+    shares = likelier(np.array([[0.2, 0.5, 0.3], [3, 0, 1]]))
+    assert shares.tolist() == [pytest.approx([0.9, 0.25, 0.65]), pytest.approx([0.375, 1, 0.875])]
 
 
 def test_temperature_by_hand() -> None:
-    cooled = Calibration(temperature=0.5).tempered(np.array([[0.2, 0.8]]))
+    cooled = Calibration(temperature=0.5).calibrated(np.array([[0.2, 0.8]]))
     assert cooled[0] == pytest.approx([0.04 / 0.68, 0.64 / 0.68])
-    assert Calibration().tempered(np.array([[1.0, 3.0]]))[0] == pytest.approx([0.25, 0.75])
+    assert Calibration().calibrated(np.array([[1.0, 3.0]]))[0] == pytest.approx([0.25, 0.75])
+
+
+def test_odds_by_hand() -> None:
+    known = Calibration(temperature=0.5, odds=np.array([4.0, 1.0]))
+    assert known.calibrated(np.array([[0.2, 0.8]]))[0] == pytest.approx([0.2, 0.8])
 
 
 def test_intervals_by_hand() -> None:
     grid = np.arange(5)
-    distribution = np.array([[0.1, 0.2, 0.4, 0.2, 0.1]])  # ranks .05 .2 .5 .8 .95
-    assert intervals(distribution, grid, Calibration(), 0.62).tolist() == [[1, 3]]
-    assert intervals(distribution, grid, Calibration(), 0.92).tolist() == [[0, 4]]
-    assert intervals(distribution, grid, Calibration(), 0.01).tolist() == [[2, 2]]
-    # Faces of 3 and 4 rank high, as when the model guesses the old too young.
-    shifted = Calibration(
-        anchors=np.array([2.0, 3.0]),
-        levels=np.array([0.0, 0.2, 0.8, 1.0]),
-        ranks=np.array([[0.0, 0.2, 0.8, 1.0], [0.0, 0.5, 0.96, 1.0]]),
+    distribution = np.array([[0.05, 0.1, 0.4, 0.25, 0.2]])  # shares .975 .9 .2 .525 .75
+    assert intervals(distribution, grid, Calibration(), 0.8).tolist() == [[2, 4]]
+    assert intervals(distribution, grid, Calibration(), 0.92).tolist() == [[1, 4]]
+    assert intervals(distribution, grid, Calibration(), 0.01).tolist() == [[2, 2.375]]  # the median
+    # Faces of up to 1 are often less likely than others are.
+    children = Calibration(
+        anchors=np.array([1.0, 2.0]),
+        levels=np.array([0.0, 0.8, 1.0]),
+        limits=np.array([[0.0, 0.95, 1.0], [0.0, 0.6, 1.0]]),
     )
-    assert intervals(distribution, grid, shifted, 0.62).tolist() == [[1, 4]]
+    assert intervals(distribution, grid, children, 0.8).tolist() == [[1, 3]]
+    apart = np.array([[0.4, 0.1, 0.0, 0.1, 0.4]])  # what lies between belongs, too
+    assert intervals(apart, grid, Calibration(), 0.7).tolist() == [[0, 4]]
 
 
 def test_a_calibration_survives_json() -> None:
     known = Calibration(
-        0.9, np.array([1.0, 2]), np.array([0.0, 1]), np.array([[0.0, 1], [0, 1]]), 7
+        0.9, np.ones(3), np.array([1.0, 2]), np.array([0.0, 1]), np.array([[0.0, 1], [0, 1]]), 7
     )
     again = Calibration.from_dict(json.loads(json.dumps(known.to_dict())))
     assert again.to_dict() == known.to_dict()
@@ -115,9 +122,10 @@ def test_a_fitted_calibration_covers_what_it_says() -> None:
     distributions, true = wrong_model(rng, 1500)
     fitted = calibration_module.fit_calibration(distributions, true, AGES.astype(float))
     assert fitted.temperature > 1.1  # it was too sure
+    assert np.ptp(np.log(fitted.odds)) > 0.5  # and pulled
     fresh, truth = wrong_model(rng, 4000)
     for coverage in (0.8, 0.9):
-        ends = intervals(fitted.tempered(fresh), AGES, fitted, coverage)
+        ends = intervals(fitted.calibrated(fresh), AGES, fitted, coverage)
         covered = (ends[:, 0] <= truth) & (truth <= ends[:, 1])
         assert covered.mean() == pytest.approx(coverage, abs=0.035)
         for low in range(0, 90, 15):
@@ -125,6 +133,64 @@ def test_a_fitted_calibration_covers_what_it_says() -> None:
             assert covered[band].mean() > coverage - 0.07, low
     raw = intervals(fresh, AGES, Calibration(), 0.9)
     assert ((raw[:, 0] <= truth) & (truth <= raw[:, 1])).mean() < 0.8  # what it is for
+
+
+def test_odds_take_a_pull_away() -> None:
+    calibration_module = pytest.importorskip("agelens.evaluation.calibration")
+    rng = np.random.default_rng(1)
+
+    def faces(count: int) -> tuple[np.ndarray, np.ndarray]:
+        """What a model sees well, times the odds of a population with few of the old."""
+        true = rng.integers(0, 90, count)
+        seen = np.exp(-((AGES - true[:, None] - rng.normal(0, 8, (count, 1))) ** 2) / 128)
+        pulled = seen * np.exp(-AGES / 15) + 1e-9
+        return pulled / pulled.sum(1, keepdims=True), true
+
+    known, true = faces(1500)
+    odds = calibration_module.fit_odds(known, true, AGES.astype(float), hold=1)
+    fresh, truth = faces(4000)
+    before, after = (quantile(mass, AGES, 0.5) - truth for mass in (fresh, fresh * odds))
+    middle = (truth >= 20) & (truth < 80)
+    assert before[middle].mean() < -3.5  # 64 / 15 years
+    assert abs(after[middle].mean()) < 0.7
+    assert np.abs(after).mean() < 0.9 * np.abs(before).mean()
+
+
+def test_few_faces_move_odds_little() -> None:
+    calibration_module = pytest.importorskip("agelens.evaluation.calibration")
+    distributions, true = wrong_model(np.random.default_rng(3), 1500)
+    few, many = (
+        np.abs(np.log(calibration_module.fit_odds(distributions[:n], true[:n], AGES.astype(float))))
+        for n in (50, 1500)
+    )
+    assert few.max() < 0.3 * many.max()
+
+
+def test_a_population_of_adults_is_calibrated_for_all_ages() -> None:
+    calibration_module = pytest.importorskip("agelens.evaluation.calibration")
+    distributions, true = wrong_model(np.random.default_rng(4), 1500)
+    adults = true >= 60
+    fitted = calibration_module.fit_calibration(
+        distributions[adults], true[adults], AGES.astype(float)
+    )
+    assert np.isfinite(fitted.limits).all()
+    assert (np.diff(fitted.limits, axis=1) >= 0).all()
+
+
+def test_the_old_count_more() -> None:
+    calibration_module = pytest.importorskip("agelens.evaluation.calibration")
+    distributions, true = wrong_model(np.random.default_rng(2), 1500)
+    ages = AGES.astype(float)
+    alike, more = (
+        calibration_module.fit_odds(distributions, true, ages, old_weight=weight)
+        for weight in (1.0, 3.0)
+    )
+    old = true >= 60
+    errors = [
+        np.abs(quantile(distributions * odds, AGES, 0.5) - true)[old].mean()
+        for odds in (alike, more)
+    ]
+    assert errors[1] < errors[0]
 
 
 def test_too_few_faces_are_refused() -> None:

@@ -135,8 +135,8 @@ def test_the_model_file_describes_itself(estimator: AgeEstimator, photo: NDArray
     assert model.metadata["metrics"]["validation_mae"] < 6
     (found,) = estimator.detector.detect(photo, min_score=0.5)
     crop = align_face(photo, found.landmarks, model.template, model.size)
-    tempered = model.calibration.tempered(model.predict(crop[None]))
-    (age,) = quantile(tempered, model.ages, 0.5)
+    calibrated = model.calibration.calibrated(model.predict(crop[None]))
+    (age,) = quantile(calibrated, model.ages, 0.5)
     assert age == pytest.approx(only(estimator.estimate(photo)).age, abs=1e-4)
 
 

@@ -42,15 +42,20 @@ def quantile(
     return years.clip(grid[0], grid[-1])
 
 
-def rank(distribution: Distribution) -> NDArray[np.float64]:
-    """How much of each distribution lies below the middle of each age, ``[N, K]``, 0 to 1.
+def likelier(distribution: Distribution) -> NDArray[np.float64]:
+    """How much of each distribution lies on ages likelier than each age, ``[N, K]``, 0 to 1.
 
-    At the true age this is the probability integral transform: evenly spread over many faces when
+    Half of an age's own probability counts, too. The ages where this is below a share are the
+    likeliest that hold about that share. At the true age it is evenly spread over many faces when
     the distributions are right.
     """
     mass = np.asarray(distribution, np.float64)
-    cumulative = np.cumsum(mass, axis=1)
-    return (cumulative - mass / 2) / cumulative[:, -1:]
+    order = np.argsort(-mass, axis=1, kind="stable")
+    falling = np.take_along_axis(mass, order, axis=1)
+    cumulative = falling.cumsum(axis=1)
+    shares = np.empty_like(mass)
+    np.put_along_axis(shares, order, (cumulative - falling / 2) / cumulative[:, -1:], axis=1)
+    return shares
 
 
 @dataclass(frozen=True)
@@ -61,50 +66,52 @@ class Calibration:
 
     Attributes:
         temperature: the log-probabilities are divided by it (Guo et al., ICML 2017).
+        odds: ``[K]``, what the probability of each age is multiplied by then.
         anchors: ``[A]`` ages in years, rising.
         levels: ``[L]`` shares from 0 to 1, rising.
-        ranks: ``[A, L]``: of the calibration faces whose true age is near an anchor, a share
-            `levels` has its true age at a lower `rank` than this.
+        limits: ``[A, L]``: of the calibration faces whose true age is near an anchor, a share
+            `levels` has its true age where `likelier` is below this.
         faces: how many there were.
     """
 
     temperature: float = 1.0
+    odds: NDArray[np.float64] = field(default_factory=lambda: np.ones(1))
     anchors: NDArray[np.float64] = field(default_factory=lambda: np.zeros(1))
     levels: NDArray[np.float64] = field(default_factory=lambda: np.array([0.0, 1.0]))
-    ranks: NDArray[np.float64] = field(default_factory=lambda: np.array([[0.0, 1.0]]))
+    limits: NDArray[np.float64] = field(default_factory=lambda: np.array([[0.0, 1.0]]))
     faces: int = 0
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Calibration:
         """Read what `to_dict` gave, as a model file keeps it."""
-        arrays = {name: np.array(values[name], float) for name in ("anchors", "levels", "ranks")}
+        names = ("odds", "anchors", "levels", "limits")
+        arrays = {name: np.array(values[name], float) for name in names}
         return cls(float(values["temperature"]), **arrays, faces=int(values["faces"]))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain numbers and lists, ready for JSON."""
         return {
             "temperature": self.temperature,
+            "odds": self.odds.tolist(),
             "anchors": self.anchors.tolist(),
             "levels": self.levels.tolist(),
-            "ranks": self.ranks.tolist(),
+            "limits": self.limits.tolist(),
             "faces": self.faces,
         }
 
-    def tempered(self, distribution: Distribution) -> NDArray[np.float64]:
-        """The distributions ``[N, K]`` at this temperature; rows sum to 1."""
+    def calibrated(self, distribution: Distribution) -> NDArray[np.float64]:
+        """The distributions ``[N, K]`` at this temperature and with these odds; rows sum to 1."""
         mass = np.asarray(distribution, np.float64)
         if self.temperature != 1:
             mass = (mass / mass.max(axis=1, keepdims=True)) ** (1 / self.temperature)
+        mass = mass * self.odds
         whole: NDArray[np.float64] = mass / mass.sum(axis=1, keepdims=True)
         return whole
 
-    def bounds(self, ages: NDArray[np.number], coverage: float) -> NDArray[np.float64]:
-        """Lowest and highest `rank` at which each of `ages` belongs to an interval, ``[2, K]``."""
-        limits = []
-        for level in ((1 - coverage) / 2, (1 + coverage) / 2):
-            at_anchors = [float(np.interp(level, self.levels, row)) for row in self.ranks]
-            limits.append(np.interp(np.asarray(ages, float), self.anchors, at_anchors))
-        return np.array(limits)
+    def limit(self, ages: NDArray[np.number], coverage: float) -> NDArray[np.float64]:
+        """Up to which value of `likelier` each of `ages` belongs to an interval, ``[K]``."""
+        at_anchors = [float(np.interp(coverage, self.levels, row)) for row in self.limits]
+        return np.asarray(np.interp(np.asarray(ages, float), self.anchors, at_anchors))
 
 
 def intervals(
@@ -115,13 +122,13 @@ def intervals(
 ) -> NDArray[np.float64]:
     """Ages that each true age is among, with probability `coverage`.
 
-    An age belongs to the interval when a face of that age often ranks where this distribution puts
-    it: conformal prediction with the rank as score (Chernozhukov, Wüthrich and Zhu, PNAS 2021),
+    An age belongs to the interval when it is as likely here as the true age is in most faces of
+    that age: conformal prediction by highest density (Izbicki, Shimizu and Stern, JMLR 2022),
     calibrated for each true age by those near it, so that coverage holds for children and the old
-    as it does for the many in between.
+    as it does for the many in between. Ages between two that belong do, too.
 
     Args:
-        distribution: ``[N, K]``, tempered.
+        distribution: ``[N, K]``, from `Calibration.calibrated`.
         ages: ``[K]`` completed years.
         calibration: of the model.
         coverage: 0 to 1.
@@ -129,12 +136,9 @@ def intervals(
     Returns:
         ``[N, 2]``, lowest and highest age, both included; they hold the median.
     """
-    low, high = calibration.bounds(ages, coverage)
-    ranks = rank(distribution)
-    inside = (ranks >= low) & (ranks <= high)
-    # The median's own year always belongs: where nothing else does, it is the interval.
-    middle = np.abs(ranks - 0.5).argmin(axis=1)
-    inside[np.arange(len(inside)), middle] = True
+    inside = likelier(distribution) <= calibration.limit(ages, coverage)
+    # The likeliest year always belongs, as the median does: where nothing else does, they are all.
+    inside[np.arange(len(inside)), np.asarray(distribution).argmax(axis=1)] = True
     first = inside.argmax(axis=1)
     last = inside.shape[1] - 1 - inside[:, ::-1].argmax(axis=1)
     grid = np.asarray(ages, np.float64)

@@ -114,9 +114,9 @@ class AgeEstimator:
         """
         years = np.asarray(self.model.ages, np.float64)
         calibration = self.model.calibration
-        tempered = calibration.tempered(distributions)
-        ages = quantile(tempered, years, 0.5)
-        ends = intervals(tempered, years, calibration, self.coverage)
+        calibrated = calibration.calibrated(distributions)
+        ages = quantile(calibrated, years, 0.5)
+        ends = intervals(calibrated, years, calibration, self.coverage)
         return tuple(
             Face(
                 float(age),
@@ -129,6 +129,6 @@ class AgeEstimator:
                 years,
             )
             for age, (low, high), found, quality, distribution in zip(
-                ages, ends, detections, qualities, tempered, strict=True
+                ages, ends, detections, qualities, calibrated, strict=True
             )
         )

@@ -95,7 +95,7 @@ def occlusion(model: Predictor, crop: NDArray[np.uint8]) -> NDArray[np.float64]:
     places = ((y, x) for y in range(GRID) for x in range(GRID))
     for hidden, (y, x) in zip(crops[1:], places, strict=True):
         hidden[starts[y] : stops[y], starts[x] : stops[x]] = GREY
-    distributions = model.calibration.tempered(model.predict(crops))
+    distributions = model.calibration.calibrated(model.predict(crops))
     ages = quantile(distributions, model.ages, 0.5)
     years: NDArray[np.float64] = (ages[0] - ages[1:]).reshape(GRID, GRID)
     return years

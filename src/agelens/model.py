@@ -14,7 +14,7 @@ from agelens.errors import ModelError
 from agelens.session import ORT_ERRORS, Workers, open_session, shipped
 
 METADATA_KEY = "agelens"
-FORMAT = 1
+FORMAT = 2
 SHIPPED = {"light": "age-light.onnx", "resnet50": "age-resnet50.onnx"}
 """Names of the models inside the package, and their files."""
 ALIASES = {"default": "light"}

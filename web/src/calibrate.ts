@@ -17,11 +17,17 @@ export function quantile(distribution: Values, ages: Values, level: number): num
   return Math.min(Math.max(years, ages[0]!), ages.at(-1)!);
 }
 
-/** How much of the distribution lies below the middle of each age. */
-function rank(distribution: Values): number[] {
+/** How much of the distribution lies on ages likelier than each age, and on half of its own. */
+function likelier(distribution: Values): number[] {
+  const order = distribution.map((_, index) => index);
+  order.sort((one, other) => distribution[other]! - distribution[one]!);
+  const shares = new Array<number>(distribution.length);
   let sum = 0;
-  const middles = distribution.map((mass) => (sum += mass) - mass / 2);
-  return middles.map((middle) => middle / sum);
+  for (const index of order) {
+    sum += distribution[index]!;
+    shares[index] = sum - distribution[index]! / 2;
+  }
+  return shares.map((share) => share / sum);
 }
 
 /** numpy's `interp`: piecewise linear, flat past the ends. */
@@ -36,38 +42,38 @@ function interpolate(x: number, xs: Values, ys: Values): number {
 /** What a model's distributions are worth. Without one they count as they are. */
 export class Calibration {
   private readonly temperature: number;
+  private readonly odds: Values;
   private readonly anchors: Values;
   private readonly levels: Values;
-  private readonly ranks: readonly Values[];
+  private readonly limits: readonly Values[];
 
   constructor(known: AgeModelFile["metadata"]["calibration"]) {
     this.temperature = known?.temperature ?? 1;
+    this.odds = known?.odds ?? [];
     this.anchors = known?.anchors ?? [0];
     this.levels = known?.levels ?? [0, 1];
-    this.ranks = known?.ranks ?? [[0, 1]];
+    this.limits = known?.limits ?? [[0, 1]];
   }
 
-  /** The distribution at this temperature; it sums to 1. */
-  tempered(distribution: Values): number[] {
+  /** The distribution at this temperature and with these odds; it sums to 1. */
+  calibrated(distribution: Values): number[] {
     const most = Math.max(...distribution);
-    const mass = distribution.map((value) => (value / most) ** (1 / this.temperature));
+    const mass = distribution.map(
+      (value, index) => (value / most) ** (1 / this.temperature) * (this.odds[index] ?? 1),
+    );
     const sum = mass.reduce((total, value) => total + value, 0);
     return mass.map((value) => value / sum);
   }
 
   /** Ages that the true one is among, with probability `coverage`; they hold the median. */
   interval(distribution: Values, ages: Values, coverage: number): Interval {
-    const [lows, highs] = [(1 - coverage) / 2, (1 + coverage) / 2].map((level) =>
-      this.ranks.map((row) => interpolate(level, this.levels, row)),
-    ) as [number[], number[]];
-    const ranks = rank(distribution);
-    const distance = ranks.map((value) => Math.abs(value - 0.5));
-    const middle = distance.indexOf(Math.min(...distance));
-    const inside = ages.filter((age, index) => {
-      const low = interpolate(age, this.anchors, lows);
-      const high = interpolate(age, this.anchors, highs);
-      return index === middle || (ranks[index]! >= low && ranks[index]! <= high);
-    });
+    const limits = this.limits.map((row) => interpolate(coverage, this.levels, row));
+    const shares = likelier(distribution);
+    const likeliest = distribution.indexOf(Math.max(...distribution));
+    const inside = ages.filter(
+      (age, index) =>
+        index === likeliest || shares[index]! <= interpolate(age, this.anchors, limits),
+    );
     const median = quantile(distribution, ages, 0.5);
     return {
       low: Math.min(inside[0]!, median),

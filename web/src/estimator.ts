@@ -56,17 +56,17 @@ export class AgeEstimator {
   /** The last step: what a distribution says of this face. */
   conclude({ found, quality, distribution }: Reading, age: number): Face {
     const { ages } = this.manifest.age.metadata;
-    const tempered = this.calibration.tempered(distribution);
-    const chance = tempered.reduce((sum, mass, k) => (ages[k]! >= age ? sum + mass : sum), 0);
+    const calibrated = this.calibration.calibrated(distribution);
+    const chance = calibrated.reduce((sum, mass, k) => (ages[k]! >= age ? sum + mass : sum), 0);
     return {
-      age: quantile(tempered, ages, 0.5),
-      interval: this.calibration.interval(tempered, ages, this.manifest.coverage),
+      age: quantile(calibrated, ages, 0.5),
+      interval: this.calibration.interval(calibrated, ages, this.manifest.coverage),
       box: found.box,
       landmarks: Object.fromEntries(LANDMARKS.map((name, k) => [name, found.landmarks[k]!])),
       score: found.score,
       quality,
       at_least: { [age]: chance },
-      distribution: tempered,
+      distribution: calibrated,
       ages,
     };
   }

@@ -85,7 +85,13 @@ export interface AgeModelFile extends ModelFile {
     size: number;
     ages: number[];
     template: Point[];
-    calibration?: { temperature: number; anchors: number[]; levels: number[]; ranks: number[][] };
+    calibration?: {
+      temperature: number;
+      odds: number[];
+      anchors: number[];
+      levels: number[];
+      limits: number[][];
+    };
   };
 }
 

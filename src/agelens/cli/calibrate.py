@@ -1,4 +1,4 @@
-"""`agelens calibrate`: give a model file its intervals."""
+"""`agelens calibrate`: give a model file its odds and intervals."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def calibrate(
     ] = ["calibration"],  # noqa: B006 - Typer reads it
     jobs: Jobs = None,
 ) -> None:
-    """Learn on held-out faces what a model's distributions are worth: its intervals."""
+    """Learn on held-out faces what a model's distributions are worth: its odds and intervals."""
     from agelens.data.manifest import Dataset
     from agelens.evaluation.calibration import calibrate as run
 

@@ -1,4 +1,4 @@
-"""Answers to the skew of the ages: a weight in the loss, or a rate of sampling, for every age."""
+"""Answers to the skew of ages and groups: a weight in the loss, or a rate of sampling."""
 
 from __future__ import annotations
 

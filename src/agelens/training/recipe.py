@@ -65,7 +65,7 @@ class Teacher(_Section):
 
 
 class Imbalance(_Section):
-    """What answers the skew of the ages; see `agelens.training.imbalance`.
+    """What answers the skew of ages and groups; see `agelens.training.imbalance`.
 
     `from_epoch` defers it: the first epochs learn from the data as they are, the others with it
     (Cao et al., NeurIPS 2019, "LDAM-DRW").

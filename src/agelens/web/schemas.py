@@ -143,7 +143,7 @@ class ModelV1(Schema):
         min_length=2, max_length=2, description="The youngest and the oldest age that it knows."
     )
     coverage: float = Field(description="Of the intervals, unless asked for.")
-    calibration_faces: int = Field(description="Faces that the intervals were learnt from.")
+    calibration_faces: int = Field(description="Faces that it was calibrated on.")
     metadata: dict[str, Any] = Field(
         description="What the model file says of itself: name, version, licence, training."
     )
