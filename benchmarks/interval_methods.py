@@ -57,8 +57,9 @@ def equal_tails(known: Array, true: Array, new: Array, ages: Array, coverage: fl
         weights = OWN_AGE * near / near.sum() + (1 - OWN_AGE) / len(true)
         limits.append(np.quantile(own, tails, weights=weights, method="inverted_cdf"))
     low, high = np.transpose(limits)
-    inside = (ranks(new) >= low) & (ranks(new) <= high)
-    inside[np.arange(len(new)), np.abs(ranks(new) - 0.5).argmin(axis=1)] = True
+    there = ranks(new)
+    inside = (there >= low) & (there <= high)
+    inside[np.arange(len(new)), np.abs(there - 0.5).argmin(axis=1)] = True
     ends = [inside.argmax(axis=1), len(ages) - 1 - inside[:, ::-1].argmax(axis=1)]
     return ages[np.stack(ends, axis=1)]
 
