@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 import pytest
+from hypothesis import settings
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -16,6 +17,9 @@ from agelens import AgeEstimator
 
 if TYPE_CHECKING:
     from agelens.data.manifest import Dataset
+
+settings.register_profile("the same examples in every run", derandomize=True)
+settings.load_profile("the same examples in every run")
 
 ROOT = Path(__file__).parent.parent
 ASTRONAUT = ROOT / "examples" / "astronaut.jpg"

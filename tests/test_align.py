@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
+
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -71,6 +73,7 @@ def test_halving_is_area_averaging(photo: NDArray[np.uint8]) -> None:
     st.floats(-0.2, 1.2),
     st.floats(-1, 1),
 )
+@example(384, 768, 0.0234375, 0.0, 0.0, 0.0)  # whose rounding all goes one way
 @settings(max_examples=200, deadline=None)
 def test_a_slope_stays_where_it_was(
     width: int, height: int, scale: float, x: float, y: float, angle: float
@@ -89,7 +92,8 @@ def test_a_slope_stays_where_it_was(
     edge = 0.8 / scale + 1  # less than a pixel of the crop may be lost there
     inside = ((where > edge) & (where < np.array([width, height]) - edge)).all(axis=1)
     expected = 30 + where @ (0.12, 0.1)
-    assert np.abs(crop.ravel() - expected)[inside].max(initial=0) <= 1.5
+    rounding = 1 + 0.25 * math.floor(-math.log2(scale))  # of grey levels, again at each halving
+    assert np.abs(crop.ravel() - expected)[inside].max(initial=0) <= rounding
     outside = ((where < -edge) | (where > np.array([width, height]) + edge)).any(axis=1)
     assert crop.ravel()[outside].max(initial=0) == 0
 
