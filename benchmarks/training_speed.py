@@ -104,7 +104,7 @@ def bare_loop(recipe: Recipe, dataset: Dataset, *, augmented: bool) -> float:
         batches = DataLoader(items, batch, sampler=sampler, num_workers=recipe.workers)
     halved = recipe.optimiser.precision == "bfloat16"
     started = 0.0
-    for step, (images, years) in enumerate(batches):
+    for step, (images, years, *_) in enumerate(batches):
         if step == LOG_EVERY:
             started = time.perf_counter()
         with torch.autocast("cpu", torch.bfloat16, enabled=halved):

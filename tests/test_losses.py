@@ -11,6 +11,7 @@ import torch
 from torch.nn import functional
 
 from agelens.training.imbalance import (
+    group_evidence,
     label_density,
     sampling_rates,
     sqrt_lds_weights,
@@ -145,16 +146,31 @@ def test_rare_groups_are_drawn_more() -> None:
     assert by_age.tolist() == sqrt_sampling(faces["age"].to_numpy()).tolist()
 
 
+def test_what_a_group_alone_says_of_an_age() -> None:
+    faces = pd.DataFrame(
+        {"age": [20] * 300 + [60] * 100 + [20] * 100 + [60] * 300,
+         "gender": [None] * 800, "ethnicity": ["A"] * 400 + ["B"] * 400}
+    )  # fmt: skip
+    groups, evidence = group_evidence(faces, 117)
+    assert groups.tolist() == [0] * 400 + [1] * 400
+    kernel = np.exp(-((np.arange(-20, 21) / 2.0) ** 2) / 2).sum()
+    many, few = (count / kernel + 0.5 for count in (300, 100))  # half of one more face at each age
+    ratios = 2 * np.array([[many, few], [few, many]]) / (many + few)
+    expected = np.log((400 * ratios + 100) / 500)  # 100 with the ages of all
+    np.testing.assert_allclose(evidence[:, [20, 60]], expected)
+    np.testing.assert_allclose(evidence[:, [0, 40, 100]], 0, atol=1e-9)  # nobody is of those ages
+
+
 def test_mixup_by_hand() -> None:
     torch.manual_seed(1)
     levels = torch.tensor([0, 100, 200], dtype=torch.uint8)
     images = levels[:, None, None, None].expand(3, 3, 2, 2)
-    blend, partners, share = mixed(images, torch.tensor([0, 100, 200]), 0.4)
+    blend, order, share = mixed(images, 0.4)
     assert 0.5 <= share <= 1
     assert blend.dtype == torch.uint8
-    expected = share * levels.float() + (1 - share) * partners.float()
+    expected = share * levels.float() + (1 - share) * levels[order].float()
     torch.testing.assert_close(blend[:, 0, 0, 0].float(), expected, atol=0.51, rtol=0)
-    assert sorted(partners.tolist()) == [0, 100, 200]
+    assert sorted(order.tolist()) == [0, 1, 2]
 
 
 def test_divergence_from_itself_is_nothing() -> None:

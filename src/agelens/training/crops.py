@@ -136,8 +136,8 @@ def draw_seed(*numbers: int) -> int:
     return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0])
 
 
-class CropDataset(Dataset[tuple[Tensor, Tensor]]):
-    """Crops with their ages. Training items are asked for as (epoch, index).
+class CropDataset(Dataset[tuple[Tensor, Tensor, Tensor]]):
+    """Crops with their ages and groups. Training items are asked for as (epoch, index).
 
     Each item's augmentation is drawn from a generator seeded by run, epoch and index: the same
     whatever the number of workers, and after a resume.
@@ -147,23 +147,25 @@ class CropDataset(Dataset[tuple[Tensor, Tensor]]):
         self,
         crops: NDArray[np.uint8],
         ages: NDArray[np.int64],
+        groups: NDArray[np.int64] | None = None,
         *,
         transform: Callable[[Tensor], Tensor] | None = None,
         seed: int = 0,
     ) -> None:
         self.crops, self.ages, self.transform, self.seed = crops, ages, transform, seed
+        self.groups = np.zeros_like(ages) if groups is None else groups
 
     def __len__(self) -> int:
         return len(self.ages)
 
-    def __getitem__(self, item: int | tuple[int, int]) -> tuple[Tensor, Tensor]:
+    def __getitem__(self, item: int | tuple[int, int]) -> tuple[Tensor, Tensor, Tensor]:
         epoch, index = item if isinstance(item, tuple) else (0, item)
         image = torch.from_numpy(self.crops[index].copy()).permute(2, 0, 1)
         if self.transform is not None:
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(draw_seed(self.seed, epoch, index))
                 image = self.transform(image)
-        return image, torch.tensor(self.ages[index])
+        return image, torch.tensor(self.ages[index]), torch.tensor(self.groups[index])
 
 
 class EpochSampler(Sampler[tuple[int, int]]):

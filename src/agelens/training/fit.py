@@ -27,7 +27,7 @@ from agelens.errors import RecipeError
 from agelens.files import atomic_path
 from agelens.model import file_of
 from agelens.training.crops import MARGIN, CropDataset, EpochSampler, aligned_crops, augmentation
-from agelens.training.imbalance import sampling_rates, sqrt_lds_weights
+from agelens.training.imbalance import group_evidence, sampling_rates, sqrt_lds_weights
 from agelens.training.module import AgeModule, load_checkpoint
 from agelens.training.network import CLASSES, HALF_RESNET50, AgeNet, make_network, resized
 from agelens.training.quantise import calibration_crops
@@ -80,16 +80,17 @@ def fit(
         raise RecipeError(f"optimiser.batch_size: {batch} cannot be shared by {processes} devices")
     size = recipe.model.size
     crops, ages = aligned_crops(dataset, "train", size, margin=MARGIN)
-    training = CropDataset(
-        crops, ages, transform=augmentation(recipe.augment, size), seed=recipe.seed
-    )
+    faces = dataset.part("train")
+    groups, evidence = group_evidence(faces, CLASSES)
+    transform = augmentation(recipe.augment, size)
+    training = CropDataset(crops, ages, groups, transform=transform, seed=recipe.seed)
     validation = CropDataset(*aligned_crops(dataset, "validation", size, margin=0.0))
     sampling = recipe.imbalance.sampling
     sampler = EpochSampler(
         len(training),
         recipe.seed,
         batch=batch,
-        rates=None if sampling == "none" else sampling_rates(dataset.part("train"), sampling),
+        rates=None if sampling == "none" else sampling_rates(faces, sampling),
         from_epoch=recipe.imbalance.from_epoch,
         rank=trainer.global_rank,
         processes=processes,
@@ -111,7 +112,8 @@ def fit(
         "template": dataset.template.tolist(),
     }
     lightning.seed_everything(recipe.seed, verbose=False)
-    module = _module(recipe, run, crops, ages, len(loader) * recipe.epochs, about)
+    steps = len(loader) * recipe.epochs
+    module = _module(recipe, run, crops, ages, evidence, steps, about)
     checkpoint = run / "last.ckpt"
     # Workers are forks: one that frees an ONNX Runtime session waits for its threads for ever.
     gc.collect()
@@ -124,6 +126,7 @@ def _module(
     run: Path,
     crops: NDArray[np.uint8],
     ages: NDArray[np.int64],
+    evidence: NDArray[np.float64],
     steps: int,
     about: dict[str, Any],
 ) -> AgeModule:
@@ -138,6 +141,7 @@ def _module(
     weights: Tensor | None = None
     if recipe.imbalance.weights == "sqrt_lds":
         weights = torch.from_numpy(sqrt_lds_weights(ages, CLASSES)).float()
+    adjustment = recipe.imbalance.group_adjustment
     module = AgeModule(
         recipe.model_dump(),
         steps,
@@ -145,6 +149,7 @@ def _module(
         teacher.features if teacher else 0,
         teacher=teacher,
         age_weights=weights,
+        evidence=torch.from_numpy(adjustment * evidence).float() if adjustment else None,
         pretrained=start is None,
     )
     images = torch.from_numpy(calibration_crops(crops, MARGIN)).permute(0, 3, 1, 2)

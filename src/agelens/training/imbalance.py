@@ -1,4 +1,4 @@
-"""Answers to the skew of ages and groups: a weight in the loss, or a rate of sampling."""
+"""Answers to the skew of ages and groups: weights, rates of sampling, what a group alone says."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from numpy.typing import NDArray
 
 LDS_SIGMA = 2.0
 """Width in years of the kernel that smooths the label density; 2 in the paper's experiments."""
+SHARED_FACES = 100
+"""Faces with the ages of all that are added to each group, of which a few would say too much."""
 
 
 def label_density(ages: NDArray[np.int64], classes: int, sigma: float) -> NDArray[np.float64]:
@@ -56,3 +58,33 @@ def sqrt_lds_weights(ages: NDArray[np.int64], classes: int) -> NDArray[np.float6
     weights: NDArray[np.float64] = 1 / np.sqrt(np.maximum(density, 1.0))
     weights /= weights[ages].mean()
     return weights
+
+
+def group_evidence(
+    faces: pd.DataFrame, classes: int
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """What gender and ethnicity alone say of an age: log p(age | group) - log p(age).
+
+    Added to a network's logits while it learns, so that it need not learn this itself, and its own
+    answer supposes the ages of all of whoever it sees: logit adjustment (Menon et al., ICLR 2021)
+    with groups in the place of classes. A face that is served needs no group.
+
+    Args:
+        faces: their ``age`` in years, ``gender`` and ``ethnicity``, which may be missing.
+        classes: ages that are told apart.
+
+    Returns:
+        The group of each face, ``[N]``, and the evidence of each group, ``[groups, classes]``.
+    """
+    ages = faces["age"].to_numpy(np.int64)
+    kinds = faces.groupby(["gender", "ethnicity"], dropna=False).ngroup()
+    groups = kinds.to_numpy().astype(np.int64)
+    counts = np.bincount(groups)[:, None]
+    shares = counts / len(groups)
+    members = [ages[groups == group] for group in range(len(counts))]
+    densities = np.stack([label_density(own, classes, LDS_SIGMA) for own in members])
+    # p(age | group) / p(age) as p(group | age) / p(group), with one more face, of all groups in
+    # their shares, at every age: 1 where there is nobody.
+    ratios = (densities + shares) / (densities.sum(axis=0) + 1) / shares
+    evidence = np.log((counts * ratios + SHARED_FACES) / (counts + SHARED_FACES))
+    return groups, np.asarray(evidence, np.float64)

@@ -38,6 +38,7 @@ class AgeModule(lightning.LightningModule):
         teacher_features: how many features the teachers have; 0 without a teacher.
         teacher: what the network imitates.
         age_weights: a weight in the loss for every age, ``[117]``; see `imbalance`.
+        evidence: added to the logits while learning, ``[groups, 117]``; see `imbalance`.
         pretrained: False where a checkpoint's weights follow.
     """
 
@@ -50,6 +51,7 @@ class AgeModule(lightning.LightningModule):
         *,
         teacher: TeacherFunction | None = None,
         age_weights: Tensor | None = None,
+        evidence: Tensor | None = None,
         pretrained: bool = True,
     ) -> None:
         super().__init__()
@@ -69,6 +71,8 @@ class AgeModule(lightning.LightningModule):
             self.project = nn.Linear(self.net.features, teacher_features)
         self.age_weights: Tensor | None
         self.register_buffer("age_weights", age_weights, persistent=False)
+        self.evidence: Tensor | None
+        self.register_buffer("evidence", evidence, persistent=False)
         self.train_loss = MeanMetric()
         self.validation_mae = MeanAbsoluteError()
         self._epoch_started = 0.0
@@ -79,20 +83,23 @@ class AgeModule(lightning.LightningModule):
         learns = self.current_epoch >= self.recipe.model.frozen_epochs
         self.net.backbone.requires_grad_(learns).train(learns)
 
-    def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
+    def training_step(self, batch: tuple[Tensor, Tensor, Tensor], batch_idx: int) -> Tensor:
         # Random draws depend on seed, epoch and step alone, so that a resumed run repeats them.
         seed = (self.recipe.seed, self.current_epoch, batch_idx, self.global_rank)
         torch.manual_seed(draw_seed(*seed))
-        images, ages = batch
-        partner, share = ages, 1.0
+        images, ages, groups = batch
+        order, share = torch.arange(len(ages), device=ages.device), 1.0
         if self.recipe.augment.mixup:
-            images, partner, share = mixed(images, ages, self.recipe.augment.mixup)
+            images, order, share = mixed(images, self.recipe.augment.mixup)
         small = resized(images, self.recipe.size_at(self.current_epoch))
         features = self.net.pooled(_fast(small))
         logits = self.net.head(features)
+        if self.evidence is not None and self._answers_imbalance():
+            known = self.evidence[groups]
+            logits = logits + torch.lerp(known[order], known, share)
         losses = share * self._label_loss(logits, ages)
         if share < 1:
-            losses = losses + (1 - share) * self._label_loss(logits, partner)
+            losses = losses + (1 - share) * self._label_loss(logits, ages[order])
         if self.teacher is not None:
             losses = self._taught(losses, images, features, logits)
         loss = losses.mean()
@@ -105,10 +112,12 @@ class AgeModule(lightning.LightningModule):
 
     def _label_loss(self, logits: Tensor, ages: Tensor) -> Tensor:
         losses = self.loss(logits, ages)
-        deferred = self.current_epoch < self.recipe.imbalance.from_epoch
-        if self.age_weights is None or deferred:
+        if self.age_weights is None or not self._answers_imbalance():
             return losses
         return losses * self.age_weights[ages]
+
+    def _answers_imbalance(self) -> bool:
+        return self.current_epoch >= self.recipe.imbalance.from_epoch
 
     def _taught(self, losses: Tensor, images: Tensor, features: Tensor, logits: Tensor) -> Tensor:
         """The labels' losses ``[N]`` joined with those of the teacher on the same images."""
@@ -121,8 +130,8 @@ class AgeModule(lightning.LightningModule):
             (1 - wanted.share) * losses + wanted.share * imitation + wanted.feature_weight * unlike
         )
 
-    def validation_step(self, batch: tuple[Tensor, Tensor]) -> None:
-        images, ages = batch
+    def validation_step(self, batch: tuple[Tensor, Tensor, Tensor]) -> None:
+        images, ages, _ = batch
         distribution = self.net.log_ages(self.net(_fast(images))).exp().float().cpu().numpy()
         estimates = torch.from_numpy(quantile(distribution, np.arange(CLASSES), 0.5))
         self.validation_mae(estimates.float().to(ages.device), ages.float())
@@ -145,22 +154,21 @@ class AgeModule(lightning.LightningModule):
         return {"optimizer": adamw, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
 
-def mixed(images: Tensor, ages: Tensor, alpha: float) -> tuple[Tensor, Tensor, float]:
+def mixed(images: Tensor, alpha: float) -> tuple[Tensor, Tensor, float]:
     """Mix a batch with itself in another order (mixup; Zhang et al., ICLR 2018).
 
     Args:
         images: uint8 ``[N, 3, S, S]``.
-        ages: ``[N]``.
         alpha: of the Beta distribution that the share is drawn from.
 
     Returns:
-        Mixed images, uint8; the ages of those mixed in; the share of the first, at least a half.
+        Mixed images, uint8; which were mixed in, ``[N]``; the share of the first, at least a half.
     """
     drawn = float(torch.distributions.Beta(alpha, alpha).sample())
     share = max(drawn, 1 - drawn)
     order = torch.randperm(len(images)).to(images.device)
     blend = torch.lerp(images[order].float(), images.float(), share)
-    return blend.round().to(torch.uint8), ages[order], share
+    return blend.round().to(torch.uint8), order, share
 
 
 def load_checkpoint(path: Path) -> AgeModule:

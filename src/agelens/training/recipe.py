@@ -68,11 +68,13 @@ class Imbalance(_Section):
     """What answers the skew of ages and groups; see `agelens.training.imbalance`.
 
     `from_epoch` defers it: the first epochs learn from the data as they are, the others with it
-    (Cao et al., NeurIPS 2019, "LDAM-DRW").
+    (Cao et al., NeurIPS 2019, "LDAM-DRW"). `group_adjustment` is how much of what gender and
+    ethnicity alone say of an age the network need not learn: 0 nothing, 1 all.
     """
 
     weights: Literal["none", "sqrt_lds"] = "none"
     sampling: Literal["none", "sqrt", "sqrt_groups"] = "none"
+    group_adjustment: Share = 0.0
     from_epoch: Annotated[int, Field(ge=0)] = 0
 
 
@@ -147,6 +149,12 @@ class Recipe(_Section):
     def _ends_at_the_served_size(self) -> Recipe:
         if not self.stages or self.stages[-1].size != self.model.size:
             raise ValueError("the last stage must train at model.size, the size that is served")
+        return self
+
+    @model_validator(mode="after")
+    def _adjusts_probabilities_of_ages(self) -> Recipe:
+        if self.imbalance.group_adjustment and self.loss.name == "corn":
+            raise ValueError('imbalance.group_adjustment needs another loss.name than "corn"')
         return self
 
     @property
