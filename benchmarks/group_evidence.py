@@ -20,11 +20,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from odds import held_out
+from odds import held_out, predict
 
-from agelens.calibrate import Calibration
-from agelens.data.manifest import Dataset
-from agelens.evaluation.evaluate import distributions_of, predict_split
 from agelens.evaluation.groups import standardise_groups
 from agelens.evaluation.metrics import age_band
 from agelens.training.imbalance import group_evidence
@@ -47,23 +44,19 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("--json", type=Path, metavar="FILE")
     options = parser.parse_args()
-    dataset = Dataset.load(options.data)
-    table = pd.concat(
-        predict_split(options.model, dataset, split, calibration=Calibration())
-        for split in ("calibration", "validation")
-    )
-    found = table[table["predicted"].notna()].dropna(subset=GROUP).reset_index(drop=True)
-    faces, ages = distributions_of(found)
+    dataset, found, faces, ages = predict(options.model, options.data)
+    known = found[GROUP].notna().all(axis=1)
+    found, faces = found[known], faces[known]
     wanted = found["age"].to_numpy(int)
 
     train = dataset.part("train")
     groups, evidence = group_evidence(train, len(ages))
     numbers = dict(zip(train[GROUP].itertuples(index=False, name=None), groups, strict=True))
-    known = evidence[[numbers[group] for group in found[GROUP].itertuples(index=False, name=None)]]
+    alone = evidence[[numbers[group] for group in found[GROUP].itertuples(index=False, name=None)]]
 
     results: list[dict[str, float]] = []
     for share in SHARES:
-        less = faces * np.exp(-share * known)
+        less = faces * np.exp(-share * alone)
         less /= less.sum(axis=1, keepdims=True)
         judged = found.assign(predicted=held_out(less, wanted, ages, {}))
         size = (judged["predicted"] - wanted).abs()

@@ -32,6 +32,17 @@ WAYS |= {f"the old {weight:g} times": {"old_weight": weight} for weight in WEIGH
 WAYS |= {f"the old {OLD_WEIGHT:g} times, held by {hold:.0f}": {"hold": hold} for hold in HOLDS}
 
 
+def predict(model: str, data: Path) -> tuple[Dataset, pd.DataFrame, Array, Array]:
+    """The dataset, its calibration and validation faces, their distributions and the ages."""
+    dataset = Dataset.load(data)
+    table = pd.concat(
+        predict_split(model, dataset, split, calibration=Calibration())
+        for split in ("calibration", "validation")
+    )
+    found = table[table["predicted"].notna()].reset_index(drop=True)
+    return dataset, found, *distributions_of(found)
+
+
 def held_out(known: Array, true: Array, ages: Array, way: dict[str, float] | None) -> Array:
     """Medians ``[N]``, each from what was learnt without its fold."""
     folds = np.random.default_rng(0).permutation(len(true)) % FOLDS
@@ -52,13 +63,7 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("--json", type=Path, metavar="FILE")
     options = parser.parse_args()
-    dataset = Dataset.load(options.data)
-    table = pd.concat(
-        predict_split(options.model, dataset, split, calibration=Calibration())
-        for split in ("calibration", "validation")
-    )
-    found = table[table["predicted"].notna()]
-    faces, ages = distributions_of(found)
+    _, found, faces, ages = predict(options.model, options.data)
     wanted = found["age"].to_numpy(int)
     results: dict[str, Any] = {}
     print(f"{len(wanted):,} faces\n{'':34}   MAE  within 5  60-79  80+   bias by decade")

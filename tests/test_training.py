@@ -87,6 +87,8 @@ def test_overrides_and_faults_are_named(tmp_path: Path) -> None:
     ):
         with pytest.raises(RecipeError, match=named):
             load_recipe(path, (override,))
+    with pytest.raises(RecipeError, match="corn"):
+        load_recipe(path, ("imbalance.group_adjustment=0.5", "loss.name=corn"))
     path.write_text("seed = ")
     with pytest.raises(RecipeError, match="TOML"):
         load_recipe(path)
