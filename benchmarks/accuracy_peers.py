@@ -25,11 +25,11 @@ import pandas as pd
 from rich.progress import track
 
 from agelens.data.manifest import Dataset
-from agelens.data.scan import main_face
 from agelens.evaluation.compare import compare
 from agelens.evaluation.evaluate import predict_split
-from agelens.evaluation.report import write_json
-from agelens.images import load_image
+from agelens.evaluation.report.terminal import write_json
+from agelens.pipeline.detect import main_face
+from agelens.pipeline.images import load_image
 from agelens.types import Box
 
 PEERS = Path(__file__).resolve().parent / "peers"

@@ -24,11 +24,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from agelens import AgeEstimator, detect
+from agelens.benchmark.machine import machine
 from agelens.data.manifest import Dataset
-from agelens.evaluation.corruptions import corrupt
-from agelens.evaluation.report import write_json
-from agelens.images import load_image
-from agelens.machine import machine
+from agelens.evaluation.report.terminal import write_json
+from agelens.evaluation.robustness.corruptions import corrupt
+from agelens.pipeline.images import load_image
 from agelens.training.crops import draw_seed
 
 LOOKS = ((64, (2, 3)), (64, (2,)), (64, (3,)), (32, (3,)), (32, (4,)), (96, (2,)))

@@ -10,8 +10,8 @@ pictures: their error over that of the same faces as they were. Turned heads are
 occur, for a picture cannot be turned.
 
 The rule: a threshold stands where the error, made monotone (isotonic regression), reaches `RAISED`
-times what it should be. `agelens.quality` holds the thresholds, rounded; where the error never
-reaches that, it says what its threshold stands on.
+times what it should be. `agelens.pipeline.quality` holds the thresholds, rounded; where the error
+never reaches that, it says what its threshold stands on.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ from scipy.ndimage import gaussian_filter1d
 from scipy.optimize import isotonic_regression
 
 from agelens import AgeEstimator
-from agelens.batch import default_jobs, map_in_order
 from agelens.data.manifest import Dataset
-from agelens.data.scan import main_face
 from agelens.evaluation.evaluate import predict_split
 from agelens.files import atomic_path
-from agelens.images import load_image
-from agelens.quality import BRIGHTNESS, MAX_CUT_OFF, MAX_YAW, MIN_SHARPNESS, MIN_SIZE
+from agelens.parallel import default_jobs, map_in_order
+from agelens.pipeline.detect import main_face
+from agelens.pipeline.images import load_image
+from agelens.pipeline.quality import BRIGHTNESS, MAX_CUT_OFF, MAX_YAW, MIN_SHARPNESS, MIN_SIZE
 
 Image = NDArray[np.uint8]
 RAISED = 1.3

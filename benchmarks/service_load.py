@@ -34,8 +34,8 @@ import cv2
 import numpy as np
 
 from agelens import AgeEstimator
+from agelens.benchmark.machine import machine
 from agelens.files import atomic_path
-from agelens.machine import machine
 
 ROOT = Path(__file__).resolve().parent.parent
 BACK_OFF = 0.05  # seconds that a client waits after a 503

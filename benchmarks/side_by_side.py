@@ -20,10 +20,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from agelens.benchmark import PEER, benchmark
-from agelens.detect import FaceDetector
-from agelens.evaluation.report import write_json
-from agelens.images import load_image
+from agelens.benchmark.steps import PEER, benchmark
+from agelens.evaluation.report.terminal import write_json
+from agelens.pipeline.detect import FaceDetector
+from agelens.pipeline.images import load_image
 
 BARS = {"one face": 0.6, "six faces": 0.5}
 

@@ -15,12 +15,12 @@ from pathlib import Path
 
 import numpy as np
 
-from agelens.align import align_face
-from agelens.calibrate import quantile
 from agelens.data.manifest import Dataset, landmarks_of
-from agelens.evaluation.report import write_json
-from agelens.images import load_image
-from agelens.model import AgeModel
+from agelens.evaluation.report.terminal import write_json
+from agelens.pipeline.align import align_face
+from agelens.pipeline.calibration import quantile
+from agelens.pipeline.images import load_image
+from agelens.pipeline.model import AgeModel
 from agelens.types import Landmarks
 
 SHIFTS = (0.0, 0.001, 0.1, 0.5, 1.0)

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from agelens.evaluation.report import write_json
+from agelens.evaluation.report.terminal import write_json
 
 
 def hours(run: Path) -> float:

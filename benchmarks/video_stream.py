@@ -27,11 +27,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agelens import AgeEstimator
-from agelens.frames import Camera
-from agelens.images import load_image
-from agelens.record import RowFormat, VideoWriter
-from agelens.track import FaceTracker
-from agelens.video import run
+from agelens.pipeline.images import load_image
+from agelens.video.frames import Camera
+from agelens.video.run import run
+from agelens.video.tracker import FaceTracker
+from agelens.video.writers import RowFormat, VideoWriter
 
 Pixels = NDArray[np.uint8]
 FPS = 30.0

@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from agelens import AgeEstimator, Face, ImageError, ModelError
-from agelens.align import align_face
-from agelens.calibrate import quantile
-from agelens.detect import FaceDetector
-from agelens.images import load_image
-from agelens.model import AgeModel
-from agelens.quality import cut_face
-from agelens.session import open_session, shipped
+from agelens.pipeline.align import align_face
+from agelens.pipeline.calibration import quantile
+from agelens.pipeline.detect import FaceDetector
+from agelens.pipeline.images import load_image
+from agelens.pipeline.model import AgeModel
+from agelens.pipeline.quality import cut_face
+from agelens.pipeline.session import open_session, shipped
 from agelens.types import Detection
 
 

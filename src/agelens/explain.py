@@ -15,12 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from agelens.align import align_face
-from agelens.calibrate import Calibration, quantile
 from agelens.errors import AgelensError, ImageError
 from agelens.estimator import AgeEstimator
 from agelens.files import atomic_path
-from agelens.images import ImageSource, describe, load_image
+from agelens.pipeline.align import align_face
+from agelens.pipeline.calibration import Calibration, quantile
+from agelens.pipeline.images import ImageSource, describe, load_image
 from agelens.types import Face
 
 GRID = 16

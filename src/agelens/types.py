@@ -90,7 +90,9 @@ class Interval:
 
 @dataclass(frozen=True, slots=True)
 class Quality:
-    """What is known to make an estimate worse; measured by `agelens.quality.measure_quality`.
+    """What is known to make an estimate worse.
+
+    Measured by `agelens.pipeline.quality.measure_quality`.
 
     Attributes:
         size: side in pixels of the face's square in the picture, forehead to chin.

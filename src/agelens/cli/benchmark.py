@@ -39,7 +39,7 @@ def benchmark(
     Only an idle machine gives figures to keep. Pictures of the kind and size that you have tell
     most: large ones are searched in tiles, and each face costs its share.
     """
-    from agelens.benchmark import benchmark as measure
+    from agelens.benchmark.steps import benchmark as measure
     from agelens.files import atomic_path
 
     counts = _counts(threads)

@@ -21,7 +21,7 @@ def calibrate(
 ) -> None:
     """Learn on held-out faces what a model's distributions are worth: its odds and intervals."""
     from agelens.data.manifest import Dataset
-    from agelens.evaluation.calibration import calibrate as run
+    from agelens.evaluation.calibrate import calibrate as run
 
     with progress_bar("Estimating") as bar:
         fitted, _ = run(model, Dataset.load(data), splits=splits, jobs=jobs, progress=updater(bar))

@@ -21,6 +21,6 @@ def card(
     ],
 ) -> None:
     """Write a model card from measurements and from what the model files say of themselves."""
-    from agelens.evaluation.card import write_card
+    from agelens.evaluation.report.card import write_card
 
     typer.echo(str(write_card(measured, output)))

@@ -33,9 +33,9 @@ def data_prepare(
     jobs: Jobs = None,
 ) -> None:
     """Look at every file, find faces and duplicates, split, and write a manifest."""
-    from agelens.batch import default_jobs
     from agelens.data.labels import parse_columns
     from agelens.data.prepare import prepare, summary
+    from agelens.parallel import default_jobs
 
     with progress_bar("Scanning") as bar:
         dataset = prepare(
@@ -64,9 +64,9 @@ def data_explore(
     jobs: Jobs = None,
 ) -> None:
     """Write a report on a dataset: what it is, and what is wrong with it."""
-    from agelens.batch import default_jobs
-    from agelens.data.explore.report import explore
     from agelens.data.manifest import Dataset
+    from agelens.explore.report import explore
+    from agelens.parallel import default_jobs
 
     values = None
     if recipe is not None:

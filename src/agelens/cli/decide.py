@@ -7,8 +7,8 @@ from typing import Annotated
 import typer
 
 from agelens.cli.common import Jobs, Model, app
+from agelens.cli.pictures import OutputFormat
 from agelens.decide import AgeCheck
-from agelens.predict import OutputFormat
 
 
 @app.command()
@@ -36,7 +36,7 @@ def decide(
     Exit code: 0 when every picture was read, whatever was decided; 1 when some were not, 2 for
     wrong usage.
     """
-    from agelens.predict import predict
+    from agelens.cli.pictures import predict
 
     try:
         check = AgeCheck(age, challenge)

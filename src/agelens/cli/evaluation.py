@@ -65,12 +65,12 @@ def evaluate(
     from agelens.evaluation.compare import compare as compare_models
     from agelens.evaluation.evaluate import evaluate as measure
     from agelens.evaluation.evaluate import predict_split
-    from agelens.evaluation.html import report_folder, write_page
     from agelens.evaluation.journal import Journal, model_digest
-    from agelens.evaluation.report import print_report, write_json
-    from agelens.evaluation.robustness import evaluate_corruptions
+    from agelens.evaluation.report.html import report_folder, write_page
+    from agelens.evaluation.report.terminal import print_report, write_json
+    from agelens.evaluation.robustness.run import evaluate_corruptions
     from agelens.evaluation.thresholds import parse_ages
-    from agelens.model import AgeModel
+    from agelens.pipeline.model import AgeModel
 
     if not thresholds and report_dir is not None:
         thresholds = "18"

@@ -27,8 +27,8 @@ def export_web(
     https, or localhost. More than one processor is used where the server sends
     Cross-Origin-Opener-Policy: same-origin and Cross-Origin-Embedder-Policy: require-corp.
     """
-    from agelens.model import AgeModel
-    from agelens.web.page import export_page
+    from agelens.page.files import export_page
+    from agelens.pipeline.model import AgeModel
 
     export_page(folder, AgeModel(model), service=service)
     typer.echo(f"{folder}: try it with: python -m http.server -d {folder}")

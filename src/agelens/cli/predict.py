@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from agelens.cli.common import Coverage, Jobs, Model, app
-from agelens.predict import OutputFormat
+from agelens.cli.pictures import OutputFormat
 
 
 @app.command()
@@ -36,7 +36,7 @@ def predict(
 
     Exit code: 0 when every picture was read, 1 when some were not, 2 for wrong usage.
     """
-    from agelens.predict import predict as run
+    from agelens.cli.pictures import predict as run
 
     failed = run(
         paths,

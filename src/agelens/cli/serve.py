@@ -69,8 +69,8 @@ def serve(
 
     Everything can also be set by a variable, such as AGELENS_MAX_BODY; docs/service.md names all.
     """
-    from agelens.web.server import serve as run
-    from agelens.web.settings import load_settings
+    from agelens.service.server import serve as run
+    from agelens.service.settings import load_settings
 
     run(
         load_settings(

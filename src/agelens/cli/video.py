@@ -15,7 +15,7 @@ import typer
 from agelens.cli.common import Coverage, Model, app
 
 if TYPE_CHECKING:
-    from agelens.frames import Camera, VideoFile
+    from agelens.video.frames import Camera, VideoFile
 
 
 class RowForm(enum.StrEnum):
@@ -57,7 +57,7 @@ def video(
 
     Ctrl-C ends it early with complete rows and a video that plays.
     """
-    from agelens.frames import VideoFile
+    from agelens.video.frames import VideoFile
 
     with _interruptible() as interrupted:
         _follow(
@@ -96,8 +96,8 @@ def webcam(
 
     Ctrl-C, or q in the window, stops; all files are complete then.
     """
-    from agelens.frames import Camera
-    from agelens.video import has_screen
+    from agelens.video.frames import Camera
+    from agelens.video.run import has_screen
 
     shown = has_screen() if window is not False else False
     if not shown and (window or output is None):
@@ -131,8 +131,8 @@ def _follow(
     window: bool = False,
 ) -> None:
     from agelens.estimator import AgeEstimator
-    from agelens.record import RowFormat
-    from agelens.video import run
+    from agelens.video.run import run
+    from agelens.video.writers import RowFormat
 
     run(
         source,

@@ -10,7 +10,8 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 import pandas as pd
 
-from agelens.data.sources import MAX_AGE, Labels
+from agelens.ages import MAX_AGE
+from agelens.data.sources import Labels
 from agelens.errors import DataError
 
 NAMES = ("path", "age", "gender", "ethnicity")

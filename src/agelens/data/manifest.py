@@ -12,11 +12,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from agelens.align import ALIGNMENT_POINTS, fit_similarity
 from agelens.data.duplicates import NEAR_BITS, connected, near_pairs, parse_hashes
 from agelens.data.split import assign_splits
 from agelens.errors import DataError
 from agelens.files import atomic_path
+from agelens.pipeline.align import ALIGNMENT_POINTS, fit_similarity
 from agelens.types import Landmarks
 
 LABEL_FLAGS = ("unreadable", "label_conflict", "exact_copy")

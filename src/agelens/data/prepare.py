@@ -12,8 +12,8 @@ from agelens.data.labels import LabelTable
 from agelens.data.scan import Row, scan
 from agelens.data.sources import Labels, list_files, unpack
 from agelens.errors import DataError
-from agelens.images import SUFFIXES
-from agelens.model import AgeModel
+from agelens.pipeline.images import SUFFIXES
+from agelens.pipeline.model import AgeModel
 from agelens.progress import Progress, silent
 
 

@@ -4,27 +4,25 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from agelens.data.sources import list_files, parse_name
-from agelens.detect import FaceDetector
 from agelens.errors import ImageError
-from agelens.images import load_image
+from agelens.pipeline.detect import FaceDetector, main_face
+from agelens.pipeline.images import load_image
 from agelens.progress import Progress
-from agelens.types import Detection, Face
 
 SCAN_VERSION = 1
 """Raised whenever a row's meaning changes, so that rows of an older scan are not reused."""
 CHUNK = 256
 Row = dict[str, Any]
-Located = TypeVar("Located", Detection, Face)
 
 
 def perceptual_hash(image: NDArray[np.uint8]) -> str:
@@ -40,17 +38,6 @@ def perceptual_hash(image: NDArray[np.uint8]) -> str:
     small = cv2.resize(grey, (64, 64), interpolation=cv2.INTER_AREA).astype(np.float32)
     low = cv2.dct(small)[:16, :16]
     return np.packbits(low > np.median(low)).tobytes().hex()
-
-
-def main_face(faces: Sequence[Located], width: int, height: int) -> Located | None:
-    """The face that a cropped portrait is of: large, and near the middle."""
-
-    def weight(face: Located) -> float:
-        x, y = (face.box.x1 + face.box.x2) / 2, (face.box.y1 + face.box.y2) / 2
-        away = np.hypot(x - width / 2, y - height / 2) / max(width, height)
-        return face.box.width * float(np.exp(-4 * away))
-
-    return max(faces, key=weight, default=None)
 
 
 def scan_file(root: Path, path: str, detector: FaceDetector) -> Row:

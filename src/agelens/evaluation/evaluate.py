@@ -11,16 +11,17 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from agelens import __version__
-from agelens.batch import default_jobs, map_in_order
-from agelens.calibrate import Calibration, intervals
+from agelens.ages import age_band
 from agelens.data.manifest import Dataset
-from agelens.data.scan import main_face
 from agelens.errors import DataError, ImageError
 from agelens.estimator import AgeEstimator
 from agelens.evaluation.groups import CROSSED, crossed, crossings, standardise_groups
 from agelens.evaluation.journal import Journal
-from agelens.evaluation.metrics import SMALL_GROUP, age_band, group_columns, measure
+from agelens.evaluation.metrics import SMALL_GROUP, group_columns, measure
 from agelens.evaluation.thresholds import BOUND, at_least, measure_thresholds, rate
+from agelens.parallel import default_jobs, map_in_order
+from agelens.pipeline.calibration import Calibration, intervals
+from agelens.pipeline.detect import main_face
 from agelens.progress import Progress, silent
 
 CUMULATIVE = 20

@@ -9,9 +9,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from agelens.ages import AGE_BANDS, BAND_NAMES
 from agelens.evaluation.metrics import (
-    AGE_BANDS,
-    BAND_NAMES,
     CONFIDENCE,
     RESAMPLES,
     SMALL_GROUP,

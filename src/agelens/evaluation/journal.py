@@ -11,7 +11,7 @@ import numpy as np
 
 from agelens import __version__
 from agelens.data.manifest import Dataset
-from agelens.model import AgeModel, file_of
+from agelens.pipeline.model import AgeModel, file_of
 from agelens.types import Box, Face, Interval, Landmarks, Point, Quality
 
 

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from fairlearn.metrics import MetricFrame
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from scipy.stats import bootstrap
 
-AGE_BANDS = (0, 3, 10, 20, 30, 40, 50, 60, 70, 80, 117)
-BAND_NAMES = tuple(f"{low:02d}-{high - 1:02d}" for low, high in pairwise(AGE_BANDS))
+from agelens.ages import age_band
+
 RESAMPLES = 1000
 CONFIDENCE = 0.95
 SMALL_GROUP = 30
@@ -65,12 +64,6 @@ METRICS: dict[str, Metric] = {
 INTERVAL_METRICS = ("coverage", "width")
 """Measured where intervals are given: the share of true ages inside, and the mean width in years
 (high minus low)."""
-
-
-def age_band(ages: ArrayLike) -> list[str]:
-    """The band of each age, as in "20-29"."""
-    bands = np.searchsorted(AGE_BANDS, np.asarray(ages), side="right") - 1
-    return [BAND_NAMES[band] for band in bands]
 
 
 def group_columns(rows: pd.DataFrame) -> pd.DataFrame:

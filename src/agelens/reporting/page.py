@@ -17,7 +17,7 @@ import numpy as np
 from agelens import __version__
 from agelens.errors import ImageError
 from agelens.files import atomic_path
-from agelens.images import load_image
+from agelens.pipeline.images import load_image
 from agelens.reporting.figures import Figure
 
 THUMBNAIL = 112

@@ -16,11 +16,11 @@ from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 from torchvision.transforms import v2
 
-from agelens.align import align_face
 from agelens.data.manifest import Dataset as AgeDataset
 from agelens.data.manifest import landmarks_of
 from agelens.files import atomic_path
-from agelens.images import load_image
+from agelens.pipeline.align import align_face
+from agelens.pipeline.images import load_image
 from agelens.progress import Progress, silent
 from agelens.training.recipe import Augment
 
@@ -103,8 +103,8 @@ def augmentation(augment: Augment, size: int) -> v2.Compose:
 def _bad_conditions(augment: Augment, size: int) -> list[v2.Transform]:
     """What spoils pictures, in the order in which it does: framing, light, lens, sensor, storage.
 
-    Of the families that `agelens.evaluation.corruptions` tests, but neither its code nor its
-    amounts. A step of probability 0 is left out, and draws nothing from the generator.
+    Of the families that `agelens.evaluation.robustness.corruptions` tests, but neither its code
+    nor its amounts. A step of probability 0 is left out, and draws nothing from the generator.
     """
     steps = {
         "zoom_out": [v2.RandomZoomOut(fill=127, side_range=(1, 1.5), p=1), v2.Resize(size)],

@@ -12,14 +12,15 @@ import torch
 from numpy.typing import NDArray
 
 from agelens import __version__
-from agelens.calibrate import quantile
+from agelens.ages import CLASSES
 from agelens.data.manifest import Dataset
 from agelens.errors import ExportError
 from agelens.files import atomic_path
-from agelens.model import FORMAT, METADATA_KEY, AgeModel
+from agelens.pipeline.calibration import quantile
+from agelens.pipeline.model import FORMAT, METADATA_KEY, AgeModel
 from agelens.training.crops import MARGIN, aligned_crops
 from agelens.training.module import load_checkpoint
-from agelens.training.network import CLASSES, ServedNet, write_graph
+from agelens.training.network import ServedNet, write_graph
 from agelens.training.quantise import calibration_crops, quantise
 from agelens.training.recipe import Recipe
 
@@ -30,7 +31,7 @@ INT8_COST = 0.08
 """Largest rise of the validation error, in years, that 8 bits may cost."""
 FLOAT_LAYERS, INT8_AIM = (0, 3, 7), 0.03
 """So many first convolutions stay in floats: the first of these numbers with which 8 bits cost no
-more than the aim. A MobileNet's first depthwise layers lose most (benchmarks/training-log.md)."""
+more than the aim. A MobileNet's first depthwise layers lose most (research/training-log.md)."""
 LICENCE = "Trained on UTKFace: for non-commercial research use only. Start weights: see NOTICE."
 
 

@@ -22,17 +22,18 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from agelens.ages import CLASSES
 from agelens.data.manifest import Dataset
 from agelens.errors import RecipeError
 from agelens.files import atomic_path
-from agelens.model import file_of
+from agelens.pipeline.model import file_of
 from agelens.training.crops import MARGIN, CropDataset, EpochSampler, aligned_crops, augmentation
 from agelens.training.imbalance import group_evidence, sampling_rates, sqrt_lds_weights
+from agelens.training.initial_weights import fitted, load_model_file, restore_batch_norm
 from agelens.training.module import AgeModule, load_checkpoint
-from agelens.training.network import CLASSES, HALF_RESNET50, AgeNet, make_network, resized
+from agelens.training.network import HALF_RESNET50, AgeNet, make_network, resized
 from agelens.training.quantise import calibration_crops
 from agelens.training.recipe import Model, Recipe
-from agelens.training.start import fitted, load_model_file, restore_batch_norm
 from agelens.training.teacher import Teacher
 
 

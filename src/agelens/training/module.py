@@ -17,11 +17,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torchmetrics import MeanAbsoluteError, MeanMetric
 
-from agelens.calibrate import quantile
+from agelens.ages import CLASSES
 from agelens.errors import CheckpointError
+from agelens.pipeline.calibration import quantile
 from agelens.training.crops import draw_seed
 from agelens.training.losses import divergence, make_loss
-from agelens.training.network import CLASSES, make_network, resized
+from agelens.training.network import make_network, resized
 from agelens.training.recipe import Recipe
 
 TeacherFunction = Callable[[Tensor], tuple[Tensor, Tensor]]

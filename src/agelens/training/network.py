@@ -11,13 +11,12 @@ import torchvision
 from torch import Tensor, nn
 from torch.nn import functional
 
-from agelens.data.sources import MAX_AGE
+from agelens.ages import CLASSES
 from agelens.errors import RecipeError
+from agelens.training.initial_weights import load_open_nsfw, load_packaged, packaged_efficientnet
 from agelens.training.losses import corn_logits
 from agelens.training.recipe import Model
-from agelens.training.start import load_open_nsfw, load_packaged, packaged_efficientnet
 
-CLASSES = MAX_AGE + 1
 OPSET = 18
 HALF_RESNET50 = "agelens/resnet50-half"
 """A ResNet50 of half its width: a fourth of the work, to learn first and be widened then."""

@@ -57,7 +57,7 @@ def quantise(
     Activations are uint8 and weights int8 by channel, as QDQ nodes: the form that ONNX Runtime runs
     fast on x86 and on ARM. Weights keep to 7 bits, because processors without VNNI add two products
     of 8 bits each in 16 bits, which would overflow unseen: with full weights a model erred by 4.86
-    years there and by 4.54 elsewhere (benchmarks/training-log.md).
+    years there and by 4.54 elsewhere (research/training-log.md).
 
     Args:
         source: from `agelens.training.export.export`.

@@ -25,7 +25,8 @@ class Model(_Section):
     `start` is the name of another run in the same folder, whose best weights this one begins with
     instead of ImageNet's, `agelens/NAME` for a shipped model's, or a model file's path (.onnx);
     `agelens/resnet50-half` are that network's packaged weights. A network of half the width is
-    widened (see `agelens.training.start`). In the first `frozen_epochs` only the head learns.
+    widened (see `agelens.training.initial_weights`). In the first `frozen_epochs` only the head
+    learns.
     """
 
     backbone: str = "tf_efficientnet_lite2"

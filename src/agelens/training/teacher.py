@@ -15,8 +15,8 @@ from torch.nn import functional
 
 from agelens.errors import ModelError
 from agelens.files import atomic_path
-from agelens.model import AgeModel, file_of
-from agelens.session import open_session
+from agelens.pipeline.model import AgeModel, file_of
+from agelens.pipeline.session import open_session
 from agelens.training.module import AgeModule
 from agelens.training.network import AgeNet, resized, write_graph
 from agelens.training.quantise import quantise
@@ -29,7 +29,7 @@ class Teacher:
 
     "Patient and consistent" teaching (Beyer et al., CVPR 2022): the teacher looks at the same view
     as the student, mixed pictures too. On a GPU the networks run as they are; on a CPU as ONNX in
-    8 bits, several times faster and near enough (benchmarks/training-log.md). Model files run in
+    8 bits, several times faster and near enough (research/training-log.md). Model files run in
     ONNX Runtime as they are.
 
     Args:

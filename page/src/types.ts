@@ -1,0 +1,107 @@
+/** What the modules hand each other. Coordinates are pixels, (0, 0) the outer corner of the first. */
+
+export type Point = readonly [x: number, y: number];
+export type Size = readonly [width: number, height: number];
+
+/** `[a, b, c, d, e, f]` takes x, y to `a x + b y + c`, `d x + e y + f`. */
+export type Matrix = readonly [number, number, number, number, number, number];
+
+/** Rows of pixels, `step` bytes each, of which the first three are red, green and blue. */
+export interface Pixels {
+  data: Uint8Array | Uint8ClampedArray;
+  width: number;
+  height: number;
+  step: 3 | 4;
+}
+
+export interface Box {
+  x1: number;
+  y1: number;
+  x2: number;
+  y2: number;
+}
+
+/** Right and left are the person's own. */
+export const LANDMARKS = [
+  "right_eye", "left_eye", "nose", "mouth", "right_ear", "left_ear",
+] as const;
+
+export interface Detection {
+  box: Box;
+  /** In the order of `LANDMARKS`. */
+  landmarks: Point[];
+  score: number;
+}
+
+export interface Interval {
+  low: number;
+  high: number;
+  coverage: number;
+}
+
+export const FAULTS = ["small", "blurred", "dark", "bright", "turned", "cut off"] as const;
+
+export interface Quality {
+  size: number;
+  sharpness: number;
+  brightness: number;
+  contrast: number;
+  yaw: number;
+  cut_off: number;
+  reasons: (typeof FAULTS)[number][];
+}
+
+/** A face as Python's `Face.to_dict` and the service's version 1 have it. */
+export interface Face {
+  age: number;
+  interval: Interval;
+  box: Box;
+  landmarks: Record<string, Point>;
+  score: number;
+  quality: Quality;
+  at_least: Record<string, number>;
+  /** Probability of each of `ages`; the service does not send it. */
+  distribution?: number[];
+  ages?: number[];
+}
+
+export interface Picture {
+  width: number;
+  height: number;
+  faces: Face[];
+}
+
+/** A file that the page loads, as `agelens.page.files` describes it. */
+export interface ModelFile {
+  file: string;
+  bytes: number;
+  sha256: string;
+}
+
+export interface AgeModelFile extends ModelFile {
+  metadata: {
+    name: string;
+    licence: string;
+    size: number;
+    ages: number[];
+    template: Point[];
+    calibration?: {
+      temperature: number;
+      odds: number[];
+      anchors: number[];
+      levels: number[];
+      limits: number[][];
+    };
+  };
+}
+
+/** `models/manifest.json`. */
+export interface Manifest {
+  version: string;
+  coverage: number;
+  min_score: number;
+  /** Where pictures can be sent instead; null where the page comes without a service. */
+  service: string | null;
+  age: AgeModelFile;
+  detector: ModelFile;
+}

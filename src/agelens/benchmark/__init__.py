@@ -1,0 +1,1 @@
+"""How fast this machine estimates ages, and what one process of it costs."""

@@ -1,0 +1,1 @@
+"""How much worse estimates get in bad conditions."""

@@ -1,0 +1,278 @@
+"""How much worse the ages become in bad conditions: every kind of corruption at every severity."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from agelens import __version__
+from agelens.data.manifest import Dataset, landmarks_of
+from agelens.errors import DataError, ImageError
+from agelens.estimator import AgeEstimator, Detector
+from agelens.evaluation.journal import model_digest
+from agelens.evaluation.robustness.conditions import (
+    CLEAN,
+    COLUMNS,
+    JITTER,
+    KINDS,
+    Cell,
+    amount,
+    summarise,
+)
+from agelens.evaluation.robustness.corruptions import LANDMARK_JITTER, corrupt, jittered
+from agelens.files import atomic_path
+from agelens.parallel import default_jobs, map_in_order
+from agelens.pipeline.detect import main_face
+from agelens.pipeline.images import load_image
+from agelens.pipeline.quality import cut_face
+from agelens.pipeline.session import shipped
+from agelens.progress import Progress, silent
+from agelens.types import Box, Detection, Quality
+
+CHUNK = 32
+"""Pictures that are decoded and corrupted before the age model gets their faces as one batch."""
+
+
+@dataclass(frozen=True)
+class JitteredDetector:
+    """A detector that is less exact than another: it moves its landmarks.
+
+    The noise depends on the picture and the seed alone, so that it is the same in any order.
+
+    Attributes:
+        detector: whose faces are passed on.
+        amount: standard deviation in sides of the face's box.
+        seed: of the noise.
+    """
+
+    detector: Detector
+    amount: float
+    seed: int = 0
+
+    def detect(self, image: NDArray[np.uint8], *, min_score: float) -> tuple[Detection, ...]:
+        """Find the faces of an RGB uint8 picture ``[H, W, 3]``, largest first."""
+        rng = np.random.default_rng([self.seed, zlib.crc32(image.tobytes())])
+        found = self.detector.detect(image, min_score=min_score)
+        return tuple(jittered(face, self.amount, rng) for face in found)
+
+
+def evaluate_corruptions(
+    model: str | Path,
+    dataset: Dataset,
+    split: str,
+    *,
+    folder: Path | None = None,
+    sample: int | None = None,
+    kinds: Sequence[str] | None = None,
+    severities: Sequence[int] = (1, 2, 3, 4, 5),
+    jobs: int | None = None,
+    seed: int = 0,
+    progress: Progress = silent,
+) -> dict[str, Any]:
+    """Estimate a split's pictures, clean and corrupted, detection included.
+
+    A picture in which no face is found has no error: it is not in `mae`, and `miss_rate` counts
+    it. Since the faces that are lost tend to be the hard ones, `ratio_same_faces` compares the
+    faces that were found in both conditions.
+
+    Args:
+        model: a model file, or a shipped model's name.
+        dataset: a prepared dataset.
+        split: "validation", "calibration", "test" or "train".
+        folder: where the estimates of finished conditions are kept, a file each, and read again.
+            They are never mixed up: their names depend on all that they depend on.
+        sample: so many pictures, drawn by `seed`, instead of all.
+        kinds: of `KINDS`; all by default.
+        severities: of 1 to 5.
+        jobs: threads; one for each processor by default.
+        seed: of the sample and the noise.
+        progress: called with the number of estimates done and their total.
+
+    Returns:
+        ``{"model", "split", "seed", "pictures", "interval_coverage", "clean": figures, "kinds":
+        {kind: {"unit", "severities": {"1": figures, …}, "means": means}}, "means": means}``, ready
+        for JSON.
+
+        Figures: `count` faces found; `miss_rate`; `mae` and `bias` in years and `coverage` of the
+        intervals, over those found and None where there are none. Of a corruption also its
+        `amount`, `ratio` of its MAE to the clean one, and `ratio_same_faces`.
+
+        Means: ``{"1-3": …, "1-5": …}`` of `mae`, `ratio`, `miss_rate` and `coverage` over
+        conditions, each counting once; None when some of these severities were not asked for.
+
+    Raises:
+        DataError: an unknown kind or severity, an empty split, no face in any clean picture, or a
+            picture that is missing or broken.
+        ModelError: the model file cannot be used.
+    """
+    kinds = KINDS if kinds is None else tuple(dict.fromkeys(kinds))
+    severities = sorted(set(severities))
+    _check(kinds, severities)
+    rows = dataset.part(split, missed=True)
+    if rows.empty:
+        raise DataError(f"{dataset.folder}: the {split} part holds no usable picture")
+    if sample is not None and sample < len(rows):
+        rows = rows.sample(sample, random_state=seed).sort_index()
+    estimator = AgeEstimator(model, threads=1)
+    trial = _Trial(estimator, dataset.root, rows, seed, jobs or default_jobs())
+    groups = [[CLEAN], *([Cell(kind, level) for level in severities] for kind in kinds)]
+    total = sum(map(len, groups)) * len(rows)
+    facts = _facts(estimator, dataset, split, rows, seed)
+    tables: dict[Cell, pd.DataFrame] = {}
+    for cells in groups:
+        kept = {} if folder is None else {cell: _cell_path(folder, facts, cell) for cell in cells}
+        left = [cell for cell in cells if cell not in kept or not kept[cell].exists()]
+        done = len(tables) * len(rows) + (len(cells) - len(left)) * len(rows)
+        progress(done, total)
+        made = trial.run(left, lambda count, done=done: progress(done + count, total))
+        for cell in cells:
+            if cell in made and cell in kept:
+                with atomic_path(kept[cell]) as partial:
+                    made[cell].to_parquet(partial, index=False)
+            tables[cell] = made[cell] if cell in made else pd.read_parquet(kept[cell])
+    about = {"model": str(model), "split": split, "seed": seed, "pictures": len(rows)}
+    about["interval_coverage"] = estimator.coverage
+    return about | summarise(tables, rows["age"].to_numpy(float), kinds, severities)
+
+
+def _check(kinds: Sequence[str], severities: Sequence[int]) -> None:
+    for kind in kinds:
+        if kind not in KINDS:
+            raise DataError(f"no corruption is named {kind!r}; there are: {', '.join(KINDS)}")
+    if not kinds or not severities or not set(severities) <= {1, 2, 3, 4, 5}:
+        raise DataError("give at least one corruption, and severities from 1 to 5")
+
+
+@dataclass(frozen=True)
+class _Trial:
+    """The pictures and the estimator that all conditions share."""
+
+    estimator: AgeEstimator
+    root: Path
+    rows: pd.DataFrame
+    seed: int
+    jobs: int
+
+    def run(self, cells: list[Cell], count: Any) -> dict[Cell, pd.DataFrame]:
+        """Estimates of every picture in conditions of one kind; missing where no face was found."""
+        if not cells:
+            return {}
+        parts: dict[Cell, list[NDArray[np.float64]]] = {cell: [] for cell in cells}
+        done = 0
+        try:
+            results = map_in_order(
+                lambda chunk: self._chunk(chunk, cells), self._chunks(), jobs=self.jobs
+            )
+            for chunk, estimates in results:
+                for cell, values in zip(cells, estimates, strict=True):
+                    parts[cell].append(values)
+                done += len(chunk) * len(cells)
+                count(done)
+        except ImageError as error:
+            raise DataError(f"the dataset changed since it was prepared: {error}") from error
+        paths = self.rows["path"].to_list()
+        return {
+            cell: pd.DataFrame(np.concatenate(values), columns=list(COLUMNS)).assign(path=paths)
+            for cell, values in parts.items()
+        }
+
+    def _chunks(self) -> Iterator[list[Any]]:
+        for start in range(0, len(self.rows), CHUNK):
+            yield list(self.rows.iloc[start : start + CHUNK].itertuples())
+
+    def _chunk(self, chunk: list[Any], cells: list[Cell]) -> list[NDArray[np.float64]]:
+        """Estimates ``[N, 3]`` of some pictures for each cell; a picture is decoded once.
+
+        Batches hold the same pictures whichever cells are asked for, so that a run that was cut
+        off ends with the same numbers to the bit.
+        """
+        found: dict[Cell, list[_Found]] = {cell: [] for cell in cells}
+        for index, row in enumerate(chunk):
+            image = load_image(self.root / row.path)
+            for cell in cells:
+                view, detector = self._condition(image, row, cell)
+                height, width = view.shape[:2]
+                faces = detector.detect(view, min_score=self.estimator.min_score)
+                if face := main_face(faces, width, height):
+                    found[cell].append(self._prepare(index, view, face))
+        return [self._ages(found[cell], len(chunk)) for cell in cells]
+
+    def _condition(
+        self, image: NDArray[np.uint8], row: Any, cell: Cell
+    ) -> tuple[NDArray[np.uint8], Detector]:
+        """What is estimated, and who looks for the face."""
+        detector = self.estimator.detector
+        if cell == CLEAN:
+            return image, detector
+        if cell.kind == JITTER:
+            return image, JitteredDetector(detector, LANDMARK_JITTER[cell.severity - 1], self.seed)
+        # Without the severity: the same noise and direction, only stronger.
+        names = (zlib.crc32(text.encode()) for text in (row.path, cell.kind))
+        rng = np.random.default_rng([self.seed, *names])
+        return corrupt(image, *cell, rng, _labelled_face(row)), detector
+
+    def _prepare(self, index: int, view: NDArray[np.uint8], face: Detection) -> _Found:
+        model = self.estimator.model
+        crop, quality = cut_face(view, face, model.template, model.size)
+        return _Found(index, crop, face, quality)
+
+    def _ages(self, found: list[_Found], length: int) -> NDArray[np.float64]:
+        estimates = np.full((length, len(COLUMNS)), np.nan)
+        if found:
+            raw = self.estimator.model.predict(np.stack([one.crop for one in found]))
+            faces = self.estimator.conclude(
+                raw, [one.face for one in found], [one.quality for one in found]
+            )
+            for one, face in zip(found, faces, strict=True):
+                estimates[one.place] = face.age, face.interval.low, face.interval.high
+        return estimates
+
+
+class _Found(NamedTuple):
+    """A face in a picture of a chunk, ready for the age model."""
+
+    place: int
+    crop: NDArray[np.uint8]
+    face: Detection
+    quality: Quality
+
+
+def _labelled_face(row: Any) -> Detection | None:
+    """The face that the manifest knows of, found in the clean picture."""
+    if row.landmarks is None:
+        return None
+    return Detection(Box(*map(float, row.box)), landmarks_of(row), float(row.score))
+
+
+def _facts(
+    estimator: AgeEstimator, dataset: Dataset, split: str, rows: pd.DataFrame, seed: int
+) -> dict[str, Any]:
+    """All that the estimates of a condition depend on, besides the condition."""
+    detector = shipped("blazeface.onnx").read_bytes()
+    digests = {
+        "model": model_digest(estimator.model.path),
+        "detector": hashlib.sha256(detector).hexdigest(),
+    }
+    pictures = hashlib.sha256("\n".join(rows["path"]).encode()).hexdigest()
+    return digests | {
+        "agelens": __version__,
+        "dataset": dataset.digest,
+        "split": split,
+        "pictures": pictures,
+        "seed": seed,
+    }
+
+
+def _cell_path(folder: Path, facts: dict[str, Any], cell: Cell) -> Path:
+    own = facts | {"amount": None if cell == CLEAN else amount(cell)}
+    key = hashlib.sha256(json.dumps(own, sort_keys=True).encode()).hexdigest()[:16]
+    return folder / f"{cell.kind}-{cell.severity}-{key}.parquet"

@@ -1,0 +1,111 @@
+"""`agelens data explore`: the dataset's report, section after section."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from agelens.data.manifest import Dataset, usable
+from agelens.explore.imbalance_section import imbalance
+from agelens.explore.label_sections import TOPICS, distributions, overview
+from agelens.explore.picture_sections import Pictures, faults, label_errors, looks
+from agelens.explore.table import measures_of, opinions_of
+from agelens.progress import Progress, silent
+from agelens.reporting.page import Section, Text, write_report
+
+UTKFACE = (
+    "UTKFace's ages were estimated by an algorithm (DEX, trained on IMDB and Wikipedia), checked "
+    "by one person, its gender and ethnicity likewise: they say how old somebody looks, "
+    "not when they were born, and heap at round numbers. What learns from them learns that too.",
+    "Gender has two values and ethnicity five, chosen by the dataset's authors from looks. Figures "
+    "by group describe those labels, not how people see themselves.",
+    "The pictures were collected from the web. Nobody in them was asked. Licence: non-commercial "
+    "research only; the copyright stays with the owners. Do not publish faces of this report.",
+    "What the data cannot support: claims about people's real ages, about the few over 80, "
+    "about the ethnicities lumped together as “Others”, about children by the month, and decisions "
+    "about a person.",
+)
+OTHER = (
+    "Ask of your labels: is it the age on the day of the picture or a guess, who made it, did the "
+    "people consent, what does the licence allow, and who is missing?",
+)
+
+
+def explore(
+    dataset: Dataset,
+    folder: Path,
+    *,
+    model: str = "default",
+    recipe: dict[str, Any] | None = None,
+    jobs: int,
+    progress: Progress = silent,
+) -> Path:
+    """Write the report of a prepared dataset.
+
+    Args:
+        dataset: from `agelens data prepare`.
+        folder: where ``report.html``, ``report.json`` and ``figures/`` go.
+        model: a model file or a shipped model's name; it judges labels it did not learn from.
+        recipe: plain values of the training recipe whose answer to imbalance is shown; by default
+            the one that the model was trained by.
+        jobs: pictures in work at once.
+        progress: called with the number of pictures done and their total, for each pass anew.
+
+    Returns:
+        Path of the page.
+    """
+    manifest = dataset.manifest
+    measures = measures_of(dataset, jobs=jobs, progress=progress)
+    opinions, judge = opinions_of(dataset, model, jobs=jobs, progress=progress)
+    name = str(judge.metadata["name"])
+    trained = judge.metadata["training"]
+    chosen = recipe or trained["recipe"]
+    source = f"The recipe {chosen.get('name', name)}"
+    if recipe is None and trained.get("averaged"):
+        source += f" (the first of the averaged {', '.join(trained['averaged'])})"
+    answer = chosen.get("imbalance", {})
+    pictures = Pictures(dataset)
+    sections = [
+        overview(manifest),
+        distributions(manifest),
+        imbalance(
+            manifest,
+            answer.get("weights", "none"),
+            answer.get("sampling", "none"),
+            source,
+        ),
+        looks(pictures, measures),
+        faults(pictures, measures),
+        label_errors(pictures, opinions, name),
+        _labels(manifest),
+    ]
+    used = manifest[usable(manifest)]
+    title = f"{dataset.root.name} as agelens sees it"
+    summary = (
+        f"{len(manifest):,} files, {len(used):,} of them usable, ages {used['age'].min()} to "
+        f"{used['age'].max()}, median {used['age'].median():.0f}."
+    )
+    return write_report(folder, title, summary, sections)
+
+
+def _labels(manifest: pd.DataFrame) -> Section:
+    """What the labels are, and who is under-represented."""
+    used = manifest[usable(manifest)]
+    like_utkface = manifest["path"].str.contains(r"\.chip\.jpg$").mean() > 0.5
+    section = Section("A note on the labels")
+    section.blocks = [Text(text) for text in (UTKFACE if like_utkface else OTHER)]
+    rare = [f"{(used['age'] >= 80).sum():,} are 80 or older"]
+    for topic in TOPICS:
+        counts = used[topic].value_counts()
+        if len(counts):
+            rare.append(f"{counts.iloc[-1]:,} have the {topic} “{counts.index[-1]}”")
+    section.blocks.append(
+        Text(f"Under-represented among the {len(used):,} used: " + "; ".join(rare) + ".")
+    )
+    section.numbers = {
+        "age_80_or_more": int((used["age"] >= 80).sum()),
+        **{topic: used[topic].value_counts().to_dict() for topic in TOPICS},
+    }
+    return section

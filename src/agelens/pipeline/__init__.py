@@ -1,0 +1,1 @@
+"""What one picture goes through, in order: images, detect, align, quality, model, calibration."""

@@ -1,0 +1,303 @@
+"""Faces in a picture: box, landmarks, score.
+
+The network is MediaPipe's BlazeFace full-range (Bazarevsky et al. 2019, Apache-2.0), converted by
+``tools/convert_blazeface.py``. It was trained on views of 192 x 192 pixels, but takes any whose
+sides divide by 32, and answers for an anchor every 4 pixels.
+
+It is used twice. A coarse pass over the whole picture, with a border around because a face that
+fills the picture is not found without one, and over overlapping tiles of large pictures, gives
+candidates. Each candidate is then looked at again in an upright view of its own, where every face
+has the same size: this settles its score and makes its landmarks as good for a small face in a
+crowd as for a portrait, so that ages do not change with the framing.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from agelens.pipeline.align import warp
+from agelens.pipeline.session import Workers, open_session, shipped
+from agelens.types import Box, Detection, Face, Landmarks
+
+Located = TypeVar("Located", Detection, Face)
+
+UNIT = 32
+"""What the sides of a view divide by, in pixels of the view."""
+STRIDE = 4
+"""From one anchor to the next."""
+COARSE_VIEW = 192
+"""Longer side in pixels of the view of the whole picture."""
+BORDERS = (0.25, 1.0)
+"""Around the whole picture, in its longer sides. A face that fills the picture needs a border: of
+500 UTKFace crops 12 % score over 0.5 without one, 98 % with the first. The wider one is looked at
+only when the first shows nobody."""
+COARSE_SCORE = 0.3
+FACE = 64
+"""Side of a candidate's box in its own view, in pixels of the view."""
+SURROUNDINGS = (2, 3)
+"""Side of that view, in sides of the box: what is around a face helps to be sure of it, but few
+faces need more than the first (benchmarks/detection.py)."""
+SURE = 0.5
+"""A candidate of a lower score is looked at once more, with more around it."""
+OVERLAP = 0.3
+"""Boxes of a higher IoU than this are one face (MediaPipe's value)."""
+TILE_SIDE = 640
+"""Pictures with a longer side than this, in pixels, are also searched in tiles, in which so many
+pixels, or more in the largest pictures, are `COARSE_VIEW` of the view."""
+LONGEST_TILE = 256
+"""In pixels of the view."""
+MAX_TILES_A_SIDE = 6
+
+
+@dataclass(frozen=True, slots=True)
+class _View:
+    """A rectangle of the picture, turned: what the network sees.
+
+    Attributes:
+        centre: in the picture.
+        scale: pixels of the view per pixel of the picture.
+        size: width and height in pixels of the view.
+        angle: of its upper side in the picture, in radians.
+    """
+
+    centre: NDArray[np.float64]
+    scale: float
+    size: tuple[int, int]
+    angle: float = 0.0
+
+    @property
+    def turn(self) -> NDArray[np.float64]:
+        """From directions in the picture to those in the view, ``[2, 2]``."""
+        cosine, sine = math.cos(self.angle), math.sin(self.angle)
+        return self.scale * np.array([[cosine, sine], [-sine, cosine]])
+
+    def pixels(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """What it shows, ``[height, width, 3]``."""
+        turn = self.turn
+        matrix = np.column_stack([turn, np.array(self.size) / 2 - turn @ self.centre])
+        return warp(image, matrix, self.size, reflect=False)
+
+
+@dataclass(frozen=True, slots=True)
+class _Candidate:
+    """A face in picture pixels: box centre and side, keypoints ``[6, 2]``, score."""
+
+    centre: NDArray[np.float64]
+    side: float
+    points: NDArray[np.float64]
+    score: float
+
+    @property
+    def box(self) -> Box:
+        half = self.side / 2
+        x, y = (float(value) for value in self.centre)
+        return Box(x - half, y - half, x + half, y + half)
+
+
+class FaceDetector:
+    """Finds faces. Safe to share between threads.
+
+    Args:
+        threads: CPU threads for one picture; 0 takes one for each processor.
+    """
+
+    def __init__(self, *, threads: int = 0) -> None:
+        self._session = open_session(shipped("blazeface.onnx"))
+        self._workers = Workers(threads, self._session)
+
+    def detect(self, image: NDArray[np.uint8], *, min_score: float = 0.5) -> tuple[Detection, ...]:
+        """Find the faces of one picture.
+
+        Args:
+            image: RGB uint8 ``[H, W, 3]``.
+            min_score: faces with a lower score, 0 to 1, are left out; below 0.3 are none at all.
+
+        Returns:
+            Detections, largest box first. Heads turned in the picture's plane are found up to 40
+            degrees for sure (tested), upside down not.
+        """
+        height, width = image.shape[:2]
+        kept: list[_Candidate] = []
+        for border in BORDERS:
+            views = [_whole(width, height, border)]
+            if border == BORDERS[0]:
+                views += _tiles(width, height)
+            coarse = [face for found in self._look(image, views) for face in found]
+            kept = self._refined(image, _suppress(coarse), min_score)
+            if kept:
+                break
+        return _detections(kept)
+
+    def follow(
+        self,
+        image: NDArray[np.uint8],
+        known: Sequence[Detection],
+        *,
+        min_score: float = 0.5,
+    ) -> tuple[Detection, ...]:
+        """Find known faces again in the next picture of a video, without looking for new ones.
+
+        One look a face and none at the whole picture: half the work of `detect` where there is one
+        face.
+
+        Args:
+            image: RGB uint8 ``[H, W, 3]``.
+            known: faces of the picture before; one that has moved by more than half of its box's
+                side since then is lost.
+            min_score: as for `detect`.
+
+        Returns:
+            The faces that are still there, largest box first; two that meet in one are one.
+        """
+        candidates = [
+            _Candidate(
+                np.array([(face.box.x1 + face.box.x2) / 2, (face.box.y1 + face.box.y2) / 2]),
+                face.box.width,
+                face.landmarks.to_array(),
+                face.score,
+            )
+            for face in known
+        ]
+        return _detections(self._refined(image, candidates, min_score))
+
+    def _refined(
+        self, image: NDArray[np.uint8], candidates: Sequence[_Candidate], min_score: float
+    ) -> list[_Candidate]:
+        """Those candidates that a second look confirms, each face once.
+
+        It is upright, with the candidate in the middle; another face may be nearer to the border.
+        """
+        refined: list[_Candidate] = []
+        for sides in SURROUNDINGS:
+            views = []
+            for candidate in candidates:
+                eyes = candidate.points[1] - candidate.points[0]
+                angle, size = math.atan2(eyes[1], eyes[0]), (sides * FACE, sides * FACE)
+                views.append(_View(candidate.centre, FACE / candidate.side, size, angle))
+            unsure = []
+            for candidate, found in zip(candidates, self._look(image, views), strict=True):
+                near = [
+                    face
+                    for face in found
+                    if np.hypot(*(face.centre - candidate.centre)) < candidate.side / 2
+                ]
+                refined += near[:1]  # the best score comes first
+                if not near or near[0].score < SURE:
+                    unsure.append(candidate)
+            candidates = unsure
+        return _suppress([face for face in refined if face.score >= min_score])
+
+    def _look(self, image: NDArray[np.uint8], views: Sequence[_View]) -> list[list[_Candidate]]:
+        """What the network sees in each view of the picture."""
+
+        def see(view: _View) -> list[_Candidate]:
+            feed = {"images": view.pixels(image)[None]}
+            boxes, scores = self._session.run(["boxes", "scores"], feed)
+            return _decode(view, boxes[0], scores[0])
+
+        return self._workers.map(see, views)
+
+
+def main_face(faces: Sequence[Located], width: int, height: int) -> Located | None:
+    """The face that a cropped portrait is of: large, and near the middle."""
+
+    def weight(face: Located) -> float:
+        x, y = (face.box.x1 + face.box.x2) / 2, (face.box.y1 + face.box.y2) / 2
+        away = np.hypot(x - width / 2, y - height / 2) / max(width, height)
+        return face.box.width * float(np.exp(-4 * away))
+
+    return max(faces, key=weight, default=None)
+
+
+def _decode(
+    view: _View, boxes: NDArray[np.float32], logits: NDArray[np.float32]
+) -> list[_Candidate]:
+    """The network's answer for one view, in picture pixels."""
+    scores = 1 / (1 + np.exp(-logits[:, 0].clip(-80, 80)))
+    chosen = np.flatnonzero(scores >= COARSE_SCORE)
+    scores = scores[chosen]
+    columns = view.size[0] // STRIDE
+    anchors = (np.stack([chosen % columns, chosen // columns], axis=-1) + 0.5) * STRIDE
+    values = boxes[chosen].reshape(-1, 8, 2).astype(np.float64)
+    places = values + anchors[:, None] - np.array(view.size) / 2
+    points = places @ np.linalg.inv(view.turn).T + view.centre  # row 1 is a size, not a place
+    sides = values[:, 1].mean(axis=1) / view.scale
+    return [
+        _Candidate(points[index, 0], float(sides[index]), points[index, 2:], float(scores[index]))
+        for index in _apart(points[:, 0], sides, scores)
+        if sides[index] > 0
+    ]
+
+
+def _detections(candidates: list[_Candidate]) -> tuple[Detection, ...]:
+    """The candidates as results, largest first."""
+    candidates.sort(key=lambda face: (-face.side, *face.centre))
+    return tuple(
+        Detection(face.box, Landmarks.from_array(face.points), face.score) for face in candidates
+    )
+
+
+def _whole(width: int, height: int, border: float) -> _View:
+    """The view of the whole picture with a border around."""
+    longer = max(width, height)
+    scale = COARSE_VIEW / (longer * (1 + 2 * border))
+    size = (
+        _units((width + 2 * border * longer) * scale),
+        _units((height + 2 * border * longer) * scale),
+    )
+    return _View(np.array([width / 2, height / 2]), scale, size)
+
+
+def _tiles(width: int, height: int) -> list[_View]:
+    """The overlapping rectangles in which a large picture is searched."""
+    longer = max(width, height)
+    if longer <= TILE_SIDE:
+        return []
+    side = max(float(TILE_SIDE), longer / (0.75 * (MAX_TILES_A_SIDE - 1) + 1))
+    scale = COARSE_VIEW / side
+    tall, rows = _spread(height, scale)
+    wide, columns = _spread(width, scale)
+    return [_View(np.array([x, y]), scale, (wide, tall)) for y in rows for x in columns]
+
+
+def _spread(length: int, scale: float) -> tuple[int, NDArray[np.float64]]:
+    """Tiles along one axis: their length in the view, and their centres in the picture.
+
+    Neighbours overlap by a quarter of `COARSE_VIEW` or more, so that a face is whole in one.
+    """
+    needed, shared = length * scale, COARSE_VIEW / 4
+    count = max(1, math.ceil((needed - shared) / (LONGEST_TILE - shared)))
+    view = _units((needed + (count - 1) * shared) / count)
+    half = min(view / scale, length) / 2
+    return view, np.linspace(half, length - half, count)
+
+
+def _units(length: float) -> int:
+    """The next side that a view can have."""
+    return UNIT * math.ceil(round(length / UNIT, 6))
+
+
+def _suppress(candidates: Sequence[_Candidate]) -> list[_Candidate]:
+    """One candidate for each face, best first."""
+    if not candidates:
+        return []
+    centres = np.stack([face.centre for face in candidates])
+    sides = np.array([face.side for face in candidates])
+    scores = np.array([face.score for face in candidates], np.float32)
+    return [candidates[index] for index in _apart(centres, sides, scores)]
+
+
+def _apart(
+    centres: NDArray[np.float64], sides: NDArray[np.float64], scores: NDArray[np.float32]
+) -> Sequence[int]:
+    """Greedy non-maximum suppression: of boxes that overlap, the best score stays; best first."""
+    corners = centres - sides[:, None] / 2
+    boxes = np.column_stack([corners, sides, sides])
+    return cv2.dnn.NMSBoxes(boxes.tolist(), scores.tolist(), 0.0, OVERLAP)

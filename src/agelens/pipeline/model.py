@@ -1,0 +1,104 @@
+"""The model file: an ONNX graph from crops to age distributions, and its metadata."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agelens.errors import ModelError
+from agelens.pipeline.calibration import Calibration
+from agelens.pipeline.session import ORT_ERRORS, Workers, open_session, shipped
+
+METADATA_KEY = "agelens"
+FORMAT = 2
+SHIPPED = {"light": "age-light.onnx", "resnet50": "age-resnet50.onnx"}
+"""Names of the models inside the package, and their files."""
+ALIASES = {"default": "light"}
+NOT_OURS = "not a model file that `agelens export` wrote"
+BATCH = 1
+"""Crops in one call of a network on a CPU; more take more memory and are no faster
+(research/batch_sizes.py)."""
+GPU_BATCH = 64
+
+
+def file_of(model: str | Path) -> Path:
+    """The file of a model, which is not opened.
+
+    Args:
+        model: a name of `SHIPPED` or `ALIASES`, or the path of a model file.
+
+    Raises:
+        ModelError: no such file.
+    """
+    name = ALIASES.get(str(model), str(model))
+    if name in SHIPPED:
+        return shipped(SHIPPED[name])
+    if not Path(name).is_file():
+        known = ", ".join([*ALIASES, *SHIPPED])
+        raise ModelError(f"{name}: no such file; give a model file, or one of: {known}")
+    return Path(name)
+
+
+class AgeModel:
+    """A model file, opened once. Safe to share between threads.
+
+    Args:
+        model: a name of `SHIPPED` or `ALIASES`, or the path of a model file.
+        threads: CPU threads for one batch; 0 takes one for each processor.
+
+    Attributes:
+        path: of the model file.
+        size: side in pixels of the crops that it reads.
+        template: ``[4, 2]``, where eyes, nose and mouth belong, as fractions of the side.
+        ages: ``[K]`` float32, the ages in years that the distribution is over.
+        calibration: what its distributions are worth; see `agelens.pipeline.calibration`.
+        workers: the threads that its calls are shared out to.
+        metadata: everything else that the file says of itself: name, version, licence, training.
+
+    Raises:
+        ModelError: no such file, or not one that `agelens export` wrote.
+    """
+
+    def __init__(self, model: str | Path = "default", *, threads: int = 0) -> None:
+        self.path = file_of(model)
+        try:
+            self._session = open_session(self.path)
+            text = self._session.get_modelmeta().custom_metadata_map[METADATA_KEY]
+            self.metadata: dict[str, Any] = json.loads(text)
+            known = self.metadata["format"] == FORMAT
+        except (KeyError, TypeError, ValueError) as error:
+            raise ModelError(f"{model}: {NOT_OURS}") from error
+        except ORT_ERRORS as error:
+            raise ModelError(f"{model}: not a model that ONNX Runtime can open") from error
+        if not known:
+            raise ModelError(f"{model}: its format needs another version of agelens")
+        self.workers = Workers(threads, self._session)
+        self.size = int(self.metadata["size"])
+        self.template = np.array(self.metadata["template"], np.float64)
+        self.ages = np.array(self.metadata["ages"], np.float32)
+        learnt = self.metadata.get("calibration")
+        self.calibration = Calibration.from_dict(learnt) if learnt else Calibration()
+
+    def predict(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Age distributions of aligned crops.
+
+        Args:
+            crops: RGB uint8 ``[N, size, size, 3]`` from `agelens.pipeline.align.align_face`.
+
+        Returns:
+            ``[N, K]`` float32 over `ages`; each row sums to 1.
+        """
+        if not len(crops):
+            return np.empty((0, len(self.ages)), np.float32)
+        workers = self.workers
+        size = BATCH if workers.on_cpu else GPU_BATCH
+        parts = [crops[start : start + size] for start in range(0, len(crops), size)]
+        return np.concatenate(workers.map(self._run, parts))
+
+    def _run(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
+        answer: NDArray[np.float32] = self._session.run(None, {"crops": crops})[0]
+        return answer

@@ -1,0 +1,1 @@
+"""Faces of a video or a camera, followed from frame to frame. Needs ``agelens[video]``."""

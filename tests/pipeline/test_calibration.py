@@ -1,0 +1,200 @@
+"""From a distribution to an age."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agelens import DataError
+from agelens.pipeline.calibration import Calibration, intervals, likelier, quantile
+
+AGES = np.arange(117)
+
+
+def point(age: int) -> np.ndarray:
+    return np.eye(117)[[age]]
+
+
+def test_a_certain_age_is_its_own_median() -> None:
+    assert quantile(point(30), AGES, 0.5) == pytest.approx([30])
+    assert quantile(point(0), AGES, 0.5) == pytest.approx([0])
+
+
+def test_quantiles_by_hand() -> None:
+    half = (point(20) + point(40)) / 2
+    assert quantile(half, AGES, 0.25) == pytest.approx([20.0])
+    assert quantile(half, AGES, 0.5) == pytest.approx([20.5])
+    assert quantile(half, AGES, 0.75) == pytest.approx([40.0])
+    skewed = 0.6 * point(20) + 0.4 * point(60)  # the mean would be 36, an age that nobody has
+    assert quantile(skewed, AGES, 0.5) == pytest.approx([19.5 + 0.5 / 0.6])
+
+
+def test_ends_stay_within_the_ages() -> None:
+    for age in (0, 116):
+        low, high = (quantile(point(age), AGES, level)[0] for level in (0.0, 1.0))
+        assert 0 <= low <= high <= 116
+
+
+weights = st.lists(st.floats(0, 1), min_size=117, max_size=117).filter(lambda v: sum(v) > 0.1)
+
+
+@given(weights, st.floats(0, 1), st.floats(0, 1))
+def test_quantiles_rise_with_the_level_and_ignore_scale(
+    values: list[float], first: float, second: float
+) -> None:
+    distribution = np.array([values]) / sum(values)
+    low, high = sorted((first, second))
+    assert quantile(distribution, AGES, low)[0] <= quantile(distribution, AGES, high)[0] + 1e-9
+    age = quantile(distribution, AGES, first)[0]
+    assert quantile(distribution * 0.5, AGES, first)[0] == pytest.approx(age, abs=1e-6)
+    below = np.interp(age, np.arange(118) - 0.5, np.concatenate([[0], distribution[0].cumsum()]))
+    assert below == pytest.approx(first, abs=1e-6) or age in (0, 116)
+
+
+def test_shares_by_hand() -> None:
+    shares = likelier(np.array([[0.2, 0.5, 0.3], [3, 0, 1]]))
+    assert shares.tolist() == [pytest.approx([0.9, 0.25, 0.65]), pytest.approx([0.375, 1, 0.875])]
+
+
+def test_temperature_by_hand() -> None:
+    cooled = Calibration(temperature=0.5).calibrated(np.array([[0.2, 0.8]]))
+    assert cooled[0] == pytest.approx([0.04 / 0.68, 0.64 / 0.68])
+    assert Calibration().calibrated(np.array([[1.0, 3.0]]))[0] == pytest.approx([0.25, 0.75])
+
+
+def test_odds_by_hand() -> None:
+    known = Calibration(temperature=0.5, odds=np.array([4.0, 1.0]))
+    assert known.calibrated(np.array([[0.2, 0.8]]))[0] == pytest.approx([0.2, 0.8])
+
+
+def test_intervals_by_hand() -> None:
+    grid = np.arange(5)
+    distribution = np.array([[0.05, 0.1, 0.4, 0.25, 0.2]])  # shares .975 .9 .2 .525 .75
+    assert intervals(distribution, grid, Calibration(), 0.8).tolist() == [[2, 4]]
+    assert intervals(distribution, grid, Calibration(), 0.92).tolist() == [[1, 4]]
+    assert intervals(distribution, grid, Calibration(), 0.01).tolist() == [[2, 2.375]]  # the median
+    # Faces of up to 1 are often less likely than others are.
+    children = Calibration(
+        anchors=np.array([1.0, 2.0]),
+        levels=np.array([0.0, 0.8, 1.0]),
+        limits=np.array([[0.0, 0.95, 1.0], [0.0, 0.6, 1.0]]),
+    )
+    assert intervals(distribution, grid, children, 0.8).tolist() == [[1, 3]]
+    apart = np.array([[0.4, 0.1, 0.0, 0.1, 0.4]])  # what lies between belongs, too
+    assert intervals(apart, grid, Calibration(), 0.7).tolist() == [[0, 4]]
+
+
+def test_a_calibration_survives_json() -> None:
+    known = Calibration(
+        0.9, np.ones(3), np.array([1.0, 2]), np.array([0.0, 1]), np.array([[0.0, 1], [0, 1]]), 7
+    )
+    again = Calibration.from_dict(json.loads(json.dumps(known.to_dict())))
+    assert again.to_dict() == known.to_dict()
+
+
+@given(weights, st.floats(0.02, 0.98), st.floats(0.02, 0.98))
+def test_intervals_hold_the_median_and_grow_with_coverage(
+    values: list[float], first: float, second: float
+) -> None:
+    distribution = np.array([values]) / sum(values)
+    low, high = sorted((first, second))
+    narrow = intervals(distribution, AGES, Calibration(), low)[0]
+    wide = intervals(distribution, AGES, Calibration(), high)[0]
+    assert wide[0] <= narrow[0] <= quantile(distribution, AGES, 0.5)[0] <= narrow[1] <= wide[1]
+
+
+def wrong_model(rng: np.random.Generator, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Ages, and distributions that are too sharp and pull the old to the middle."""
+    true = rng.integers(0, 90, count)
+    centre = true - 0.15 * np.maximum(true - 50, 0) + rng.normal(0, 1 + 0.08 * true)
+    spread = (0.7 + 0.05 * true)[:, None]
+    unnormalised = np.exp(-((AGES - centre[:, None]) ** 2) / (2 * spread**2)) + 1e-6
+    return unnormalised / unnormalised.sum(1, keepdims=True), true
+
+
+def test_a_fitted_calibration_covers_what_it_says() -> None:
+    calibration_module = pytest.importorskip("agelens.evaluation.calibrate")
+    rng = np.random.default_rng(0)
+    distributions, true = wrong_model(rng, 1500)
+    fitted = calibration_module.fit_calibration(distributions, true, AGES.astype(float))
+    assert fitted.temperature > 1.1  # it was too sure
+    assert np.ptp(np.log(fitted.odds)) > 0.5  # and pulled
+    fresh, truth = wrong_model(rng, 4000)
+    for coverage in (0.8, 0.9):
+        ends = intervals(fitted.calibrated(fresh), AGES, fitted, coverage)
+        covered = (ends[:, 0] <= truth) & (truth <= ends[:, 1])
+        assert covered.mean() == pytest.approx(coverage, abs=0.035)
+        for low in range(0, 90, 15):
+            band = (truth >= low) & (truth < low + 15)
+            assert covered[band].mean() > coverage - 0.07, low
+    raw = intervals(fresh, AGES, Calibration(), 0.9)
+    assert ((raw[:, 0] <= truth) & (truth <= raw[:, 1])).mean() < 0.8  # what it is for
+
+
+def test_odds_take_a_pull_away() -> None:
+    calibration_module = pytest.importorskip("agelens.evaluation.calibrate")
+    rng = np.random.default_rng(1)
+
+    def faces(count: int) -> tuple[np.ndarray, np.ndarray]:
+        """What a model sees well, times the odds of a population with few of the old."""
+        true = rng.integers(0, 90, count)
+        seen = np.exp(-((AGES - true[:, None] - rng.normal(0, 8, (count, 1))) ** 2) / 128)
+        pulled = seen * np.exp(-AGES / 15) + 1e-9
+        return pulled / pulled.sum(1, keepdims=True), true
+
+    known, true = faces(1500)
+    odds = calibration_module.fit_odds(known, true, AGES.astype(float), hold=1)
+    fresh, truth = faces(4000)
+    before, after = (quantile(mass, AGES, 0.5) - truth for mass in (fresh, fresh * odds))
+    middle = (truth >= 20) & (truth < 80)
+    assert before[middle].mean() < -3.5  # 64 / 15 years
+    assert abs(after[middle].mean()) < 0.7
+    assert np.abs(after).mean() < 0.9 * np.abs(before).mean()
+
+
+def test_few_faces_move_odds_little() -> None:
+    calibration_module = pytest.importorskip("agelens.evaluation.calibrate")
+    distributions, true = wrong_model(np.random.default_rng(3), 1500)
+    few, many = (
+        np.abs(np.log(calibration_module.fit_odds(distributions[:n], true[:n], AGES.astype(float))))
+        for n in (50, 1500)
+    )
+    assert few.max() < 0.3 * many.max()
+
+
+def test_a_population_of_adults_is_calibrated_for_all_ages() -> None:
+    calibration_module = pytest.importorskip("agelens.evaluation.calibrate")
+    distributions, true = wrong_model(np.random.default_rng(4), 1500)
+    adults = true >= 60
+    fitted = calibration_module.fit_calibration(
+        distributions[adults], true[adults], AGES.astype(float)
+    )
+    assert np.isfinite(fitted.limits).all()
+    assert (np.diff(fitted.limits, axis=1) >= 0).all()
+
+
+def test_the_old_count_more() -> None:
+    calibration_module = pytest.importorskip("agelens.evaluation.calibrate")
+    distributions, true = wrong_model(np.random.default_rng(2), 1500)
+    ages = AGES.astype(float)
+    alike, more = (
+        calibration_module.fit_odds(distributions, true, ages, old_weight=weight)
+        for weight in (1.0, 3.0)
+    )
+    old = true >= 60
+    errors = [
+        np.abs(quantile(distributions * odds, AGES, 0.5) - true)[old].mean()
+        for odds in (alike, more)
+    ]
+    assert errors[1] < errors[0]
+
+
+def test_too_few_faces_are_refused() -> None:
+    calibration_module = pytest.importorskip("agelens.evaluation.calibrate")
+    distributions, true = wrong_model(np.random.default_rng(0), 20)
+    with pytest.raises(DataError, match="too few"):
+        calibration_module.fit_calibration(distributions, true, AGES.astype(float))

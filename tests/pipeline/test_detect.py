@@ -1,0 +1,121 @@
+"""Faces are found where they are, at any size and slight turn; nothing is found where none is."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+from conftest import FACE, make_chip
+from numpy.typing import NDArray
+
+from agelens.pipeline.detect import FaceDetector
+from agelens.types import Box
+
+
+@pytest.fixture(scope="module")
+def detector() -> FaceDetector:
+    return FaceDetector(threads=1)
+
+
+def centre(box: Box) -> tuple[float, float]:
+    return (box.x1 + box.x2) / 2, (box.y1 + box.y2) / 2
+
+
+def test_the_astronaut_is_found(detector: FaceDetector, photo: NDArray[np.uint8]) -> None:
+    (face,) = detector.detect(photo)
+    assert face.score > 0.8
+    assert np.abs(np.array([face.box.x1, face.box.y1, face.box.x2, face.box.y2]) - FACE).max() < 12
+    marks = face.landmarks
+    assert marks.right_eye.x < marks.nose.x < marks.left_eye.x  # her right is the picture's left
+    assert marks.right_eye.y < marks.nose.y < marks.mouth.y
+    assert marks.right_ear.x < marks.right_eye.x < marks.left_eye.x < marks.left_ear.x
+
+
+@pytest.mark.parametrize("scale", [0.35, 0.6, 1.7, 4.0])
+def test_another_size_gives_the_same_landmarks(
+    detector: FaceDetector, photo: NDArray[np.uint8], scale: float
+) -> None:
+    (face,) = detector.detect(photo)
+    interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+    other = cv2.resize(photo, None, fx=scale, fy=scale, interpolation=interpolation)
+    (again,) = detector.detect(other)
+    moved = np.abs(again.landmarks.to_array() / scale - face.landmarks.to_array())
+    assert moved.max() < 0.06 * face.box.width
+
+
+@pytest.mark.parametrize("angle", [-40, -20, 20, 40])
+def test_a_turned_head_is_found_upright(
+    detector: FaceDetector, photo: NDArray[np.uint8], angle: float
+) -> None:
+    (face,) = detector.detect(photo)
+    matrix = cv2.getRotationMatrix2D((226, 121), angle, 1.0)
+    (turned,) = detector.detect(cv2.warpAffine(photo, matrix, (512, 512)))
+    expected = face.landmarks.to_array() @ matrix[:, :2].T + matrix[:, 2]
+    assert np.abs(turned.landmarks.to_array()[:4] - expected[:4]).max() < 0.08 * face.box.width
+
+
+def test_a_face_that_fills_the_picture_is_found(
+    detector: FaceDetector, photo: NDArray[np.uint8]
+) -> None:
+    (face,) = detector.detect(np.ascontiguousarray(photo[66:177, 170:281]))
+    assert face.box.width > 80
+
+
+def test_small_faces_of_a_large_picture_are_found(
+    detector: FaceDetector, photo: NDArray[np.uint8]
+) -> None:
+    crowd = np.full((1500, 2400, 3), 96, np.uint8)
+    corners = [(60, 40), (1100, 700), (2200, 1300), (150, 1250), (2150, 80)]
+    for x, y in corners:
+        crowd[y : y + 160, x : x + 160] = cv2.resize(photo[40:200, 146:306], (160, 160))
+    faces = detector.detect(crowd)
+    assert len(faces) == len(corners)
+    for x, y in corners:
+        away = [np.subtract(centre(face.box), (x + 80, y + 81)) for face in faces]
+        assert min(np.hypot(*offset) for offset in away) < 15
+
+
+def test_badly_lit_faces_are_found(detector: FaceDetector, photo: NDArray[np.uint8]) -> None:
+    # Some need the wider of the two views of their own.
+    rng = np.random.default_rng(5)
+    assert all(len(detector.detect(make_chip(photo, rng))) == 1 for _ in range(100))
+
+
+@pytest.mark.parametrize("width", [641, 854, 1100, 1600])
+@pytest.mark.parametrize("height", [480, 900])
+def test_no_place_of_a_large_picture_is_overlooked(
+    width: int, height: int, detector: FaceDetector, photo: NDArray[np.uint8]
+) -> None:
+    side = 110
+    head = cv2.resize(photo[40:200, 146:306], (side, side), interpolation=cv2.INTER_AREA)
+    for x in np.linspace(0, width - side, 6).astype(int):
+        for y in np.linspace(0, height - side, 4).astype(int):
+            picture = np.full((height, width, 3), 96, np.uint8)
+            picture[y : y + side, x : x + side] = head
+            (face,) = detector.detect(picture)
+            assert np.hypot(*np.subtract(centre(face.box), (x + 55, y + 56))) < 11
+
+
+def test_faces_come_largest_first(detector: FaceDetector, photo: NDArray[np.uint8]) -> None:
+    pair = np.full((512, 900, 3), 128, np.uint8)
+    pair[:, 388:] = photo
+    pair[100:356, 40:296] = cv2.resize(photo, (256, 256), interpolation=cv2.INTER_AREA)
+    sizes = [face.box.width for face in detector.detect(pair)]
+    assert len(sizes) == 2
+    assert sizes == sorted(sizes, reverse=True)
+
+
+def test_min_score_leaves_out_unsure_faces(
+    detector: FaceDetector, photo: NDArray[np.uint8]
+) -> None:
+    (face,) = detector.detect(photo)
+    assert detector.detect(photo, min_score=face.score - 0.01)
+    assert not detector.detect(photo, min_score=face.score + 0.01)
+
+
+def test_there_is_no_face_in_noise_or_nothing(
+    detector: FaceDetector, photo: NDArray[np.uint8]
+) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (300, 400, 3), np.uint8)
+    for picture in (noise, np.zeros((300, 400, 3), np.uint8), photo[300:, :200]):
+        assert detector.detect(np.ascontiguousarray(picture)) == ()
