@@ -2,10 +2,10 @@
 
     python research/group_evidence.py light DIR --json research/results/group-evidence.json
 
-Takes shares of the true group's evidence (`agelens.training.imbalance.group_evidence`, of the
+Takes fractions of the true group's evidence (`agelens.training.imbalance.group_evidence`, of the
 training part) out of the distributions of the calibration and validation parts; temperature and
-odds are learnt anew, on four fifths without the face that is judged. So it says what a network that
-is trained with `imbalance.group_adjustment` could come to, and what that costs, before it is
+class bias are fitted anew, on four fifths without the face that is judged. So it says what a
+network trained with `imbalance.group_adjustment` could come to, and what that costs, before it is
 trained. `uneven` is how far the bias of a face's ethnicity at its age is from that of all of its
 age, over all faces; the widest age-standardised differences are in years. Test pictures are not
 looked at.
@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from odds import held_out, predict
+from class_bias import held_out, predict
 
 from agelens.ages import age_band
 from agelens.evaluation.groups import standardise_groups

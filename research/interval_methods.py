@@ -51,12 +51,12 @@ def equal_tails(known: Array, true: Array, new: Array, ages: Array, coverage: fl
 
     own = ranks(known)[np.arange(len(true)), np.searchsorted(ages, true)]
     tails = (1 - coverage) / 2, (1 + coverage) / 2
-    limits = []
+    score_quantiles = []
     for age in ages:
         near = nearness(true.astype(float), age)
         weights = OWN_AGE * near / near.sum() + (1 - OWN_AGE) / len(true)
-        limits.append(np.quantile(own, tails, weights=weights, method="inverted_cdf"))
-    low, high = np.transpose(limits)
+        score_quantiles.append(np.quantile(own, tails, weights=weights, method="inverted_cdf"))
+    low, high = np.transpose(score_quantiles)
     there = ranks(new)
     inside = (there >= low) & (there <= high)
     inside[np.arange(len(new)), np.abs(there - 0.5).argmin(axis=1)] = True

@@ -119,7 +119,7 @@ def test_a_model_is_calibrated_on_several_parts(
     assert done.exit_code == 0, done.output
     both = AgeModel(model).metadata["calibration"]
     assert (alone["faces"], both["faces"]) == (parts["train"], sum(parts.values()))
-    for name in ("odds", "limits"):
+    for name in ("class_bias", "score_quantiles"):
         assert np.isfinite([both[name], alone[name]]).all()
         assert both[name] != alone[name]
     assert AgeModel(model).metadata["training"] == AgeModel("light").metadata["training"]

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agelens import DataError
-from agelens.pipeline.calibration import Calibration, intervals, likelier, quantile
+from agelens.pipeline.calibration import Calibration, density_rank, intervals, quantile
 
 AGES = np.arange(117)
 
@@ -56,7 +56,7 @@ def test_quantiles_rise_with_the_level_and_ignore_scale(
 
 
 def test_shares_by_hand() -> None:
-    shares = likelier(np.array([[0.2, 0.5, 0.3], [3, 0, 1]]))
+    shares = density_rank(np.array([[0.2, 0.5, 0.3], [3, 0, 1]]))
     assert shares.tolist() == [pytest.approx([0.9, 0.25, 0.65]), pytest.approx([0.375, 1, 0.875])]
 
 
@@ -67,7 +67,7 @@ def test_temperature_by_hand() -> None:
 
 
 def test_odds_by_hand() -> None:
-    known = Calibration(temperature=0.5, odds=np.array([4.0, 1.0]))
+    known = Calibration(temperature=0.5, class_bias=np.array([4.0, 1.0]))
     assert known.calibrated(np.array([[0.2, 0.8]]))[0] == pytest.approx([0.2, 0.8])
 
 
@@ -81,7 +81,7 @@ def test_intervals_by_hand() -> None:
     children = Calibration(
         anchors=np.array([1.0, 2.0]),
         levels=np.array([0.0, 0.8, 1.0]),
-        limits=np.array([[0.0, 0.95, 1.0], [0.0, 0.6, 1.0]]),
+        score_quantiles=np.array([[0.0, 0.95, 1.0], [0.0, 0.6, 1.0]]),
     )
     assert intervals(distribution, grid, children, 0.8).tolist() == [[1, 3]]
     apart = np.array([[0.4, 0.1, 0.0, 0.1, 0.4]])  # what lies between belongs, too
@@ -122,7 +122,7 @@ def test_a_fitted_calibration_covers_what_it_says() -> None:
     distributions, true = wrong_model(rng, 1500)
     fitted = calibration_module.fit_calibration(distributions, true, AGES.astype(float))
     assert fitted.temperature > 1.1  # it was too sure
-    assert np.ptp(np.log(fitted.odds)) > 0.5  # and pulled
+    assert np.ptp(np.log(fitted.class_bias)) > 0.5  # and pulled
     fresh, truth = wrong_model(rng, 4000)
     for coverage in (0.8, 0.9):
         ends = intervals(fitted.calibrated(fresh), AGES, fitted, coverage)
@@ -140,16 +140,16 @@ def test_odds_take_a_pull_away() -> None:
     rng = np.random.default_rng(1)
 
     def faces(count: int) -> tuple[np.ndarray, np.ndarray]:
-        """What a model sees well, times the odds of a population with few of the old."""
+        """What a model sees well, times the class_bias of a population with few of the old."""
         true = rng.integers(0, 90, count)
         seen = np.exp(-((AGES - true[:, None] - rng.normal(0, 8, (count, 1))) ** 2) / 128)
         pulled = seen * np.exp(-AGES / 15) + 1e-9
         return pulled / pulled.sum(1, keepdims=True), true
 
     known, true = faces(1500)
-    odds = calibration_module.fit_odds(known, true, AGES.astype(float), hold=1)
+    class_bias = calibration_module.fit_class_bias(known, true, AGES.astype(float), hold=1)
     fresh, truth = faces(4000)
-    before, after = (quantile(mass, AGES, 0.5) - truth for mass in (fresh, fresh * odds))
+    before, after = (quantile(mass, AGES, 0.5) - truth for mass in (fresh, fresh * class_bias))
     middle = (truth >= 20) & (truth < 80)
     assert before[middle].mean() < -3.5  # 64 / 15 years
     assert abs(after[middle].mean()) < 0.7
@@ -160,7 +160,11 @@ def test_few_faces_move_odds_little() -> None:
     calibration_module = pytest.importorskip("agelens.evaluation.calibrate")
     distributions, true = wrong_model(np.random.default_rng(3), 1500)
     few, many = (
-        np.abs(np.log(calibration_module.fit_odds(distributions[:n], true[:n], AGES.astype(float))))
+        np.abs(
+            np.log(
+                calibration_module.fit_class_bias(distributions[:n], true[:n], AGES.astype(float))
+            )
+        )
         for n in (50, 1500)
     )
     assert few.max() < 0.3 * many.max()
@@ -173,8 +177,8 @@ def test_a_population_of_adults_is_calibrated_for_all_ages() -> None:
     fitted = calibration_module.fit_calibration(
         distributions[adults], true[adults], AGES.astype(float)
     )
-    assert np.isfinite(fitted.limits).all()
-    assert (np.diff(fitted.limits, axis=1) >= 0).all()
+    assert np.isfinite(fitted.score_quantiles).all()
+    assert (np.diff(fitted.score_quantiles, axis=1) >= 0).all()
 
 
 def test_the_old_count_more() -> None:
@@ -182,13 +186,13 @@ def test_the_old_count_more() -> None:
     distributions, true = wrong_model(np.random.default_rng(2), 1500)
     ages = AGES.astype(float)
     alike, more = (
-        calibration_module.fit_odds(distributions, true, ages, old_weight=weight)
+        calibration_module.fit_class_bias(distributions, true, ages, old_weight=weight)
         for weight in (1.0, 3.0)
     )
     old = true >= 60
     errors = [
-        np.abs(quantile(distributions * odds, AGES, 0.5) - true)[old].mean()
-        for odds in (alike, more)
+        np.abs(quantile(distributions * class_bias, AGES, 0.5) - true)[old].mean()
+        for class_bias in (alike, more)
     ]
     assert errors[1] < errors[0]
 

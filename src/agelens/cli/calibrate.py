@@ -1,4 +1,4 @@
-"""`agelens calibrate`: give a model file its odds and intervals."""
+"""`agelens calibrate`: fit a model file's calibration."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def calibrate(
     ] = ["calibration"],  # noqa: B006 - Typer reads it
     jobs: Jobs = None,
 ) -> None:
-    """Learn on held-out faces what a model's distributions are worth: its odds and intervals."""
+    """Fit a model file's calibration on held-out faces: what makes its intervals hold."""
     from agelens.data.manifest import Dataset
     from agelens.evaluation.calibrate import calibrate as run
 

@@ -1,4 +1,4 @@
-"""`agelens calibrate`: what a model's distributions are worth, on faces that nothing else saw."""
+"""`agelens calibrate`: fit a model's calibration on held-out faces."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from agelens.data.manifest import Dataset
 from agelens.errors import DataError
 from agelens.evaluation.evaluate import distributions_of, predict_split
 from agelens.files import atomic_path
-from agelens.pipeline.calibration import Calibration, likelier
+from agelens.pipeline.calibration import Calibration, density_rank
 from agelens.pipeline.model import METADATA_KEY, AgeModel
 from agelens.progress import Progress, silent
 
@@ -24,15 +24,15 @@ ANCHORS = np.array([0, 1, 2, 3, 4, 6, 8, 10, 13, 16, 20, 25, 30, 35, 40, 45, 50,
                     80, 85, 90], float)  # fmt: skip
 LEVELS = np.linspace(0, 1, 41)
 OWN_AGE = 0.85
-"""Share of the faces near an age in its limits; the rest is of all faces. 1 would be exact for each
-age and is wider: of `light`, on validation, 0, 0.5, 0.85 and 1 cover 81, 85, 86 and 86 % of the
-worst band of ages at 3.9, 4.0, 4.1 and 4.2 times the error (research/interval_methods.py)."""
+"""Weight of the faces near an age in its score quantiles; all faces have the rest. 1 would be exact
+for each age, and wider: for `light`, on validation, 0, 0.5, 0.85 and 1 cover 81, 85, 86 and 86 % of
+the worst age band at 3.9, 4.0, 4.1 and 4.2 times the error (research/interval_methods.py)."""
 OLD, OLD_WEIGHT = 60, 1.75
-"""From what age on a face counts more in the odds of ages, and how much: there are few of the old,
-and their errors are the largest (research/odds.py)."""
+"""From which age on a face counts more in the fit of the class bias, and how much: old faces are
+few, and their errors are the largest (research/class_bias.py)."""
 HOLD = 500.0
-"""How much the odds are held to 1: as strongly whatever the number of faces, so that few move them
-little (research/odds.py)."""
+"""Strength of the penalty that keeps the class bias near 1; it does not grow with the number of
+faces, so that few faces change the class bias little (research/class_bias.py)."""
 MIN_FACES = 100
 
 
@@ -45,18 +45,20 @@ def nearness(ages: NDArray[np.floating], anchor: float) -> NDArray[np.float64]:
 def fit_temperature(
     distributions: NDArray[np.floating], true: NDArray[np.integer], ages: NDArray[np.floating]
 ) -> float:
-    """The temperature at which the true ages are likeliest (Guo et al., ICML 2017)."""
+    """The temperature with the lowest negative log-likelihood (Guo et al., ICML 2017)."""
     columns = np.searchsorted(ages, true)
 
-    def unlikeliness(log_temperature: float) -> float:
+    def negative_log_likelihood(log_temperature: float) -> float:
         tempered = Calibration(temperature=float(np.exp(log_temperature))).calibrated(distributions)
         chosen = tempered[np.arange(len(true)), columns]
         return float(-np.log(np.maximum(chosen, 1e-12)).mean())
 
-    return float(np.exp(minimize_scalar(unlikeliness, bounds=(-1, 1), method="bounded").x))
+    return float(
+        np.exp(minimize_scalar(negative_log_likelihood, bounds=(-1, 1), method="bounded").x)
+    )
 
 
-def fit_odds(
+def fit_class_bias(
     tempered: NDArray[np.floating],
     true: NDArray[np.integer],
     ages: NDArray[np.floating],
@@ -64,9 +66,9 @@ def fit_odds(
     old_weight: float = OLD_WEIGHT,
     hold: float = HOLD,
 ) -> NDArray[np.float64]:
-    """What to multiply the probabilities of ages by, so that medians err less.
+    """Fit the class bias: a factor for each age's probability, so that medians err less.
 
-    A term of each age's log-probability, linear between `ANCHORS` (bias-corrected temperature
+    A bias of each age's log-probability, linear between `ANCHORS` (bias-corrected temperature
     scaling; Alexandari, Kundaje and Shrikumar, ICML 2020), that makes the ranked probability score
     lowest: the squared distance of the cumulative distribution from the true age's, of which the
     absolute error is the case of a certain one (Gneiting and Raftery, JASA 2007).
@@ -122,9 +124,9 @@ def fit_calibration(
         raise DataError(f"{len(true)} faces are too few to calibrate on: {MIN_FACES} are needed")
     temperature = fit_temperature(distributions, true, ages)
     tempered = Calibration(temperature=temperature).calibrated(distributions)
-    odds = np.round(fit_odds(tempered, true, ages), 5)
-    shares = likelier(Calibration(temperature, odds).calibrated(distributions))
-    own = shares[np.arange(len(true)), np.searchsorted(ages, true)]
+    class_bias = np.round(fit_class_bias(tempered, true, ages), 5)
+    ranks = density_rank(Calibration(temperature, class_bias).calibrated(distributions))
+    own = ranks[np.arange(len(true)), np.searchsorted(ages, true)]
     order = np.argsort(own)
     own, sorted_true = own[order], true[order].astype(float)
     everyone = _weighted_levels(own, np.ones(len(own)))
@@ -132,7 +134,7 @@ def fit_calibration(
         own_age * _weighted_levels(own, nearness(sorted_true, anchor)) + (1 - own_age) * everyone
         for anchor in ANCHORS
     ]
-    return Calibration(temperature, odds, ANCHORS, LEVELS, np.round(table, 5), len(true))
+    return Calibration(temperature, class_bias, ANCHORS, LEVELS, np.round(table, 5), len(true))
 
 
 def _weighted_levels(
@@ -143,8 +145,8 @@ def _weighted_levels(
     That is the one to come, which may lie beyond the others: the "n + 1" of conformal prediction.
     """
     whole = weights.sum() + weights.max()
-    shares = np.concatenate([[0], (weights.cumsum() - weights / 2) / whole, [1]])
-    return np.asarray(np.interp(LEVELS, shares, np.concatenate([[0], values, [1]])))
+    fractions = np.concatenate([[0], (weights.cumsum() - weights / 2) / whole, [1]])
+    return np.asarray(np.interp(LEVELS, fractions, np.concatenate([[0], values, [1]])))
 
 
 def calibrate(

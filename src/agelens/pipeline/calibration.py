@@ -1,4 +1,7 @@
-"""From a distribution over ages to what is said of a face. Pure functions, the same everywhere."""
+"""Calibration: from the network's distribution over ages to an age and an interval.
+
+Pure functions, used by every entry point; `agelens.evaluation.calibrate` fits their parameters.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ Distribution = NDArray[np.floating]
 def quantile(
     distribution: Distribution, ages: NDArray[np.number], level: float
 ) -> NDArray[np.float64]:
-    """The age below which a share `level` of each distribution lies.
+    """The age below which the fraction `level` of each distribution lies.
 
     The probability of an age is spread evenly over the year around it, so that quantiles are
     continuous; 0.5 gives the median, which the shipped models are more accurate with than with the
@@ -36,55 +39,66 @@ def quantile(
     index = np.minimum((cumulative < target).sum(axis=1), mass.shape[1] - 1)[:, None]
     inside = np.take_along_axis(mass, index, axis=1)
     before = np.take_along_axis(cumulative, index, axis=1) - inside
-    share = (target - before) / np.maximum(inside, np.finfo(np.float64).tiny)
+    fraction = (target - before) / np.maximum(inside, np.finfo(np.float64).tiny)
     grid = np.asarray(ages, np.float64)
-    years: NDArray[np.float64] = grid[index[:, 0]] - 0.5 + np.clip(share[:, 0], 0, 1)
+    years: NDArray[np.float64] = grid[index[:, 0]] - 0.5 + np.clip(fraction[:, 0], 0, 1)
     return years.clip(grid[0], grid[-1])
 
 
-def likelier(distribution: Distribution) -> NDArray[np.float64]:
-    """How much of each distribution lies on ages likelier than each age, ``[N, K]``, 0 to 1.
+def density_rank(distribution: Distribution) -> NDArray[np.float64]:
+    """The highest-density rank of every age: the conformity score of the intervals.
 
-    Half of an age's own probability counts, too. The ages where this is below a share are the
-    likeliest that hold about that share. At the true age it is evenly spread over many faces when
-    the distributions are right.
+    It is the probability of all ages that are more probable than this one, plus half of this one's
+    own. The ages whose rank is below 0.9 are the most probable ones that hold about 0.9 of the
+    distribution. Over many faces the rank of the true age is uniform between 0 and 1 if the
+    distributions are right.
+
+    Args:
+        distribution: ``[N, K]``.
+
+    Returns:
+        ``[N, K]``, 0 to 1.
     """
     mass = np.asarray(distribution, np.float64)
     order = np.argsort(-mass, axis=1, kind="stable")
     falling = np.take_along_axis(mass, order, axis=1)
     cumulative = falling.cumsum(axis=1)
-    shares = np.empty_like(mass)
-    np.put_along_axis(shares, order, (cumulative - falling / 2) / cumulative[:, -1:], axis=1)
-    return shares
+    rank = np.empty_like(mass)
+    np.put_along_axis(rank, order, (cumulative - falling / 2) / cumulative[:, -1:], axis=1)
+    return rank
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """What a model's distributions are worth, learnt on faces that nothing else has seen.
+    """How to correct a model's distributions, and how wide intervals must be.
 
-    The default says that they are right as they are.
+    Fitted on held-out faces.
+
+    The default changes nothing.
 
     Attributes:
         temperature: the log-probabilities are divided by it (Guo et al., ICML 2017).
-        odds: ``[K]``, what the probability of each age is multiplied by then.
+        class_bias: ``[K]`` factors; each age's probability is then multiplied by its own. They are
+            the exponentials of the biases of bias-corrected temperature scaling (Alexandari,
+            Kundaje and Shrikumar, ICML 2020).
         anchors: ``[A]`` ages in years, rising.
-        levels: ``[L]`` shares from 0 to 1, rising.
-        limits: ``[A, L]``: of the calibration faces whose true age is near an anchor, a share
-            `levels` has its true age where `likelier` is below this.
-        faces: how many there were.
+        levels: ``[L]`` fractions from 0 to 1, rising.
+        score_quantiles: ``[A, L]``: quantiles, at `levels`, of the true age's `density_rank` over
+            the calibration faces near each anchor's age.
+        faces: how many faces it was fitted on.
     """
 
     temperature: float = 1.0
-    odds: NDArray[np.float64] = field(default_factory=lambda: np.ones(1))
+    class_bias: NDArray[np.float64] = field(default_factory=lambda: np.ones(1))
     anchors: NDArray[np.float64] = field(default_factory=lambda: np.zeros(1))
     levels: NDArray[np.float64] = field(default_factory=lambda: np.array([0.0, 1.0]))
-    limits: NDArray[np.float64] = field(default_factory=lambda: np.array([[0.0, 1.0]]))
+    score_quantiles: NDArray[np.float64] = field(default_factory=lambda: np.array([[0.0, 1.0]]))
     faces: int = 0
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Calibration:
         """Read what `to_dict` gave, as a model file keeps it."""
-        names = ("odds", "anchors", "levels", "limits")
+        names = ("class_bias", "anchors", "levels", "score_quantiles")
         arrays = {name: np.array(values[name], float) for name in names}
         return cls(float(values["temperature"]), **arrays, faces=int(values["faces"]))
 
@@ -92,25 +106,25 @@ class Calibration:
         """Plain numbers and lists, ready for JSON."""
         return {
             "temperature": self.temperature,
-            "odds": self.odds.tolist(),
+            "class_bias": self.class_bias.tolist(),
             "anchors": self.anchors.tolist(),
             "levels": self.levels.tolist(),
-            "limits": self.limits.tolist(),
+            "score_quantiles": self.score_quantiles.tolist(),
             "faces": self.faces,
         }
 
     def calibrated(self, distribution: Distribution) -> NDArray[np.float64]:
-        """The distributions ``[N, K]`` at this temperature and with these odds; rows sum to 1."""
+        """The corrected distributions, ``[N, K]``; rows sum to 1."""
         mass = np.asarray(distribution, np.float64)
         if self.temperature != 1:
             mass = (mass / mass.max(axis=1, keepdims=True)) ** (1 / self.temperature)
-        mass = mass * self.odds
+        mass = mass * self.class_bias
         whole: NDArray[np.float64] = mass / mass.sum(axis=1, keepdims=True)
         return whole
 
-    def limit(self, ages: NDArray[np.number], coverage: float) -> NDArray[np.float64]:
-        """Up to which value of `likelier` each of `ages` belongs to an interval, ``[K]``."""
-        at_anchors = [float(np.interp(coverage, self.levels, row)) for row in self.limits]
+    def largest_rank(self, ages: NDArray[np.number], coverage: float) -> NDArray[np.float64]:
+        """The largest `density_rank` at which each of `ages` is inside an interval, ``[K]``."""
+        at_anchors = [float(np.interp(coverage, self.levels, row)) for row in self.score_quantiles]
         return np.asarray(np.interp(np.asarray(ages, float), self.anchors, at_anchors))
 
 
@@ -120,12 +134,12 @@ def intervals(
     calibration: Calibration,
     coverage: float,
 ) -> NDArray[np.float64]:
-    """Ages that each true age is among, with probability `coverage`.
+    """Intervals that hold the true age with probability `coverage`.
 
-    An age belongs to the interval when it is as likely here as the true age is in most faces of
-    that age: conformal prediction by highest density (Izbicki, Shimizu and Stern, JMLR 2022),
-    calibrated for each true age by those near it, so that coverage holds for children and the old
-    as it does for the many in between. Ages between two that belong do, too.
+    Conformal prediction with highest-density regions (Izbicki, Shimizu and Stern, JMLR 2022): an
+    age is inside if its rank is no larger than the `coverage` quantile of the ranks of true ages
+    near it, so that coverage holds for children and the old as well as for the many in between.
+    Ages between two that are inside are inside, too.
 
     Args:
         distribution: ``[N, K]``, from `Calibration.calibrated`.
@@ -136,8 +150,8 @@ def intervals(
     Returns:
         ``[N, 2]``, lowest and highest age, both included; they hold the median.
     """
-    inside = likelier(distribution) <= calibration.limit(ages, coverage)
-    # The likeliest year always belongs, as the median does: where nothing else does, they are all.
+    inside = density_rank(distribution) <= calibration.largest_rank(ages, coverage)
+    # The most probable age and the median are always inside, even where no rank is small enough.
     inside[np.arange(len(inside)), np.asarray(distribution).argmax(axis=1)] = True
     first = inside.argmax(axis=1)
     last = inside.shape[1] - 1 - inside[:, ::-1].argmax(axis=1)

@@ -14,7 +14,9 @@ from agelens.pipeline.calibration import Calibration
 from agelens.pipeline.session import ORT_ERRORS, Workers, open_session, shipped
 
 METADATA_KEY = "agelens"
-FORMAT = 2
+FORMAT = 3
+_OLD_NAMES = {"odds": "class_bias", "limits": "score_quantiles"}
+"""What a calibration's fields are called in files of format 2, which are read as well."""
 SHIPPED = {"light": "age-light.onnx", "resnet50": "age-resnet50.onnx"}
 """Names of the models inside the package, and their files."""
 ALIASES = {"default": "light"}
@@ -55,7 +57,7 @@ class AgeModel:
         size: side in pixels of the crops that it reads.
         template: ``[4, 2]``, where eyes, nose and mouth belong, as fractions of the side.
         ages: ``[K]`` float32, the ages in years that the distribution is over.
-        calibration: what its distributions are worth; see `agelens.pipeline.calibration`.
+        calibration: how its distributions are corrected; see `agelens.pipeline.calibration`.
         workers: the threads that its calls are shared out to.
         metadata: everything else that the file says of itself: name, version, licence, training.
 
@@ -69,7 +71,7 @@ class AgeModel:
             self._session = open_session(self.path)
             text = self._session.get_modelmeta().custom_metadata_map[METADATA_KEY]
             self.metadata: dict[str, Any] = json.loads(text)
-            known = self.metadata["format"] == FORMAT
+            known = self.metadata["format"] in (2, FORMAT)
         except (KeyError, TypeError, ValueError) as error:
             raise ModelError(f"{model}: {NOT_OURS}") from error
         except ORT_ERRORS as error:
@@ -81,6 +83,9 @@ class AgeModel:
         self.template = np.array(self.metadata["template"], np.float64)
         self.ages = np.array(self.metadata["ages"], np.float32)
         learnt = self.metadata.get("calibration")
+        if learnt:
+            learnt = {_OLD_NAMES.get(name, name): values for name, values in learnt.items()}
+        self.metadata |= {"format": FORMAT, "calibration": learnt}
         self.calibration = Calibration.from_dict(learnt) if learnt else Calibration()
 
     def predict(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -1,10 +1,10 @@
-"""Odds of ages after the temperature: what they do to errors, by how they are learnt.
+"""The class bias after the temperature: what it does to errors, by how it is fitted.
 
-    python research/odds.py light DIR --json research/results/odds.json
+    python research/class_bias.py light DIR --json research/results/class-bias.json
 
-Every face of the calibration and validation parts is judged with odds learnt on four fifths of them
-without it: mean absolute error of all and of the old, share within five years, and the bias of each
-decade under 80. Test pictures are not looked at.
+Every face of the calibration and validation parts is judged with a class bias fitted on four fifths
+of them without it: mean absolute error of all and of the old, fraction within five years, and the
+bias of each decade under 80. Test pictures are not looked at.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from agelens.data.manifest import Dataset
-from agelens.evaluation.calibrate import HOLD, OLD_WEIGHT, fit_odds, fit_temperature
+from agelens.evaluation.calibrate import HOLD, OLD_WEIGHT, fit_class_bias, fit_temperature
 from agelens.evaluation.evaluate import distributions_of, predict_split
 from agelens.pipeline.calibration import Calibration, quantile
 
@@ -52,7 +52,7 @@ def held_out(known: Array, true: Array, ages: Array, way: dict[str, float] | Non
         learnt = Calibration(fit_temperature(known[rest], true[rest], ages))
         mass = learnt.calibrated(known[own])
         if way is not None:
-            mass = mass * fit_odds(learnt.calibrated(known[rest]), true[rest], ages, **way)
+            mass = mass * fit_class_bias(learnt.calibrated(known[rest]), true[rest], ages, **way)
         medians[own] = quantile(mass, ages, 0.5)
     return medians
 
