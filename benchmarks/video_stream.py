@@ -125,7 +125,7 @@ def main() -> None:
     parser.add_argument("photo", type=Path, help="examples/astronaut.jpg")
     parser.add_argument("--frames", type=int, default=600, help="timed frames")
     parser.add_argument("--seconds", type=float, default=600, help="of the long stream")
-    parser.add_argument("--model", default="default")
+    parser.add_argument("--model", default="light")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every figure here")
     options = parser.parse_args()

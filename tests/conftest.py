@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,6 +29,17 @@ ASTRONAUT = ROOT / "examples" / "astronaut.jpg"
 """NASA's portrait of Eileen Collins, public domain."""
 FACE = (170, 66, 281, 177)
 """Where her face is: x1, y1, x2, y2."""
+
+
+def agelens(
+    *arguments: str | Path,
+    stdin: bytes = b"",
+    cwd: Path | None = None,
+    through: Sequence[str] = (),
+) -> subprocess.CompletedProcess[bytes]:
+    """Run the command line as a user does, in a process of its own."""
+    command = [*through, sys.executable, "-m", "agelens", *map(str, arguments)]
+    return subprocess.run(command, input=stdin, capture_output=True, cwd=cwd, check=False)
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,7 @@ from conftest import ASTRONAUT
 from numpy.typing import NDArray
 from PIL import Image
 
-from agelens import AgeEstimator, Face, ImageError, ModelError
+from agelens import AgeEstimator, Face, Faces, ImageError, ModelError
 from agelens.pipeline.align import align_face
 from agelens.pipeline.calibration import quantile
 from agelens.pipeline.detect import FaceDetector
@@ -26,7 +26,7 @@ from agelens.pipeline.session import open_session, shipped
 from agelens.types import Detection
 
 
-def only(faces: tuple[Face, ...]) -> Face:
+def only(faces: Faces) -> Face:
     (face,) = faces
     return face
 
@@ -56,7 +56,7 @@ def test_every_way_in_gives_the_same_age(estimator: AgeEstimator, tmp_path: Path
 
 
 def test_no_face_is_an_empty_tuple(estimator: AgeEstimator) -> None:
-    assert estimator.estimate(np.zeros((64, 64, 3), np.uint8)) == ()
+    assert tuple(estimator.estimate(np.zeros((64, 64, 3), np.uint8))) == ()
 
 
 def test_bad_images_raise(estimator: AgeEstimator) -> None:

@@ -6,13 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import ASTRONAUT
+from conftest import ASTRONAUT, agelens
 from numpy.typing import NDArray
 from PIL import Image
-from test_predict import agelens
 
 from agelens import AgeEstimator
-from agelens.explain import GREY, GRID, PATCH, draw_explanation, explain, occlusion
+from agelens.explain import GREY, GRID, PATCH, draw_explanation, explain_faces, occlusion
 from agelens.pipeline.calibration import Calibration
 
 SIZE = 64
@@ -59,7 +58,7 @@ def test_the_temperature_counts() -> None:
 
 
 def test_a_real_face_is_read_in_the_face(estimator: AgeEstimator, photo: NDArray[np.uint8]) -> None:
-    (first,), (again,) = explain(estimator, photo), explain(estimator, ASTRONAUT)
+    (first,), (again,) = explain_faces(estimator, photo), explain_faces(estimator, ASTRONAUT)
     np.testing.assert_array_equal(first.years, again.years)
     assert first.years.shape == (GRID, GRID)
     assert first.face.age == pytest.approx(estimator.estimate(photo)[0].age)
@@ -70,7 +69,7 @@ def test_a_real_face_is_read_in_the_face(estimator: AgeEstimator, photo: NDArray
 
 
 def test_the_drawing_holds_the_crop_and_a_scale(estimator: AgeEstimator) -> None:
-    (found,) = explain(estimator, ASTRONAUT)
+    (found,) = explain_faces(estimator, ASTRONAUT)
     drawn = draw_explanation(found)
     assert drawn.dtype == np.uint8
     assert drawn.shape[1] > 2 * drawn.shape[0]

@@ -18,11 +18,12 @@ VIDEO = {"av", "supervision", "trackers"}
 
 def test_public_names_are_these() -> None:
     assert set(agelens.__all__) == {
-        "AgeEstimator", "AgelensError", "Box", "CheckpointError", "DataError",
-        "ExportError", "Face", "ImageError",
-        "ImageTooLargeError", "Interval", "Landmarks", "MissingExtraError", "ModelError", "Point",
-        "Quality", "RecipeError", "UnreadableImageError", "VideoError",
-        "__version__",
+        "AgeCheck", "AgeEstimator", "AgeModel", "AgelensError", "Box", "CheckpointError",
+        "DataError", "Decision", "Detection", "DeviceError", "Explanation", "ExportError", "Face",
+        "FaceDetector", "FaceTracker", "Faces", "ImageError", "ImageTooLargeError", "Interval",
+        "Landmarks", "MissingExtraError", "ModelError", "Point", "Quality", "RecipeError",
+        "TrackedFace", "UnreadableImageError", "VideoError",
+        "__version__", "draw_faces", "explain_faces", "load_image",
     }  # fmt: skip
     for name in agelens.__all__:
         assert getattr(agelens, name) is not None
@@ -30,7 +31,7 @@ def test_public_names_are_these() -> None:
 
 def test_every_error_is_an_agelens_error() -> None:
     errors = [name for name in agelens.__all__ if name.endswith("Error")]
-    assert len(errors) == 11
+    assert len(errors) == 12
     for name in errors:
         assert issubclass(getattr(agelens, name), agelens.AgelensError)
 

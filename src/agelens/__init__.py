@@ -5,10 +5,15 @@
 >>> [round(face.age) for face in estimator.estimate("examples/astronaut.jpg")]  # doctest: +SKIP
 """
 
+from typing import TYPE_CHECKING, Any
+
+from agelens.decide import AgeCheck, Decision
+from agelens.draw import draw_faces
 from agelens.errors import (
     AgelensError,
     CheckpointError,
     DataError,
+    DeviceError,
     ExportError,
     ImageError,
     ImageTooLargeError,
@@ -19,16 +24,33 @@ from agelens.errors import (
     VideoError,
 )
 from agelens.estimator import AgeEstimator
-from agelens.types import Box, Face, Interval, Landmarks, Point, Quality
+from agelens.explain import Explanation, explain_faces
+from agelens.faces import Faces
+from agelens.pipeline.detect import FaceDetector
+from agelens.pipeline.images import load_image
+from agelens.pipeline.model import AgeModel
+from agelens.types import Box, Detection, Face, Interval, Landmarks, Point, Quality
+
+if TYPE_CHECKING:
+    from agelens.video.tracker import FaceTracker, TrackedFace
 
 __all__ = [
+    "AgeCheck",
     "AgeEstimator",
+    "AgeModel",
     "AgelensError",
     "Box",
     "CheckpointError",
     "DataError",
+    "Decision",
+    "Detection",
+    "DeviceError",
+    "Explanation",
     "ExportError",
     "Face",
+    "FaceDetector",
+    "FaceTracker",
+    "Faces",
     "ImageError",
     "ImageTooLargeError",
     "Interval",
@@ -38,8 +60,25 @@ __all__ = [
     "Point",
     "Quality",
     "RecipeError",
+    "TrackedFace",
     "UnreadableImageError",
     "VideoError",
     "__version__",
+    "draw_faces",
+    "explain_faces",
+    "load_image",
 ]
 __version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> Any:
+    """The tracker's names, whose packages are those of ``agelens[video]``, when they are used."""
+    if name in ("FaceTracker", "TrackedFace"):
+        try:
+            from agelens.video import tracker
+        except ModuleNotFoundError as error:
+            raise MissingExtraError(
+                f"{name} needs {error.name}: pip install 'agelens[video]'"
+            ) from error
+        return getattr(tracker, name)
+    raise AttributeError(f"module 'agelens' has no attribute {name!r}")

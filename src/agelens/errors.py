@@ -38,6 +38,10 @@ class ModelError(AgelensError):
     """A model file is missing, broken, or not one that agelens wrote."""
 
 
+class DeviceError(AgelensError):
+    """ONNX Runtime cannot use the device that was asked for."""
+
+
 class DataError(AgelensError):
     """A dataset source, folder or manifest cannot be used."""
 

@@ -18,7 +18,6 @@ from PIL import Image, ImageDraw, ImageFont
 from agelens.errors import AgelensError, ImageError
 from agelens.estimator import AgeEstimator
 from agelens.files import atomic_path
-from agelens.pipeline.align import align_face
 from agelens.pipeline.calibration import Calibration, quantile
 from agelens.pipeline.images import ImageSource, describe, load_image
 from agelens.types import Face
@@ -66,15 +65,14 @@ class Explanation:
     years: NDArray[np.float64]
 
 
-def explain(estimator: AgeEstimator, image: ImageSource) -> tuple[Explanation, ...]:
+def explain_faces(estimator: AgeEstimator, image: ImageSource) -> tuple[Explanation, ...]:
     """Explain the age of every face in a picture, largest first; see `AgeEstimator.estimate`."""
-    pixels = load_image(image, max_pixels=estimator.max_pixels)
-    model = estimator.model
-    explanations = []
-    for face in estimator.estimate(pixels):
-        crop = align_face(pixels, face.landmarks, model.template, model.size)
-        explanations.append(Explanation(face, crop, occlusion(model, crop)))
-    return tuple(explanations)
+    crops = estimator.preprocess(load_image(image, max_pixels=estimator.max_pixels))
+    faces = estimator.postprocess(estimator.predict(crops), crops)
+    return tuple(
+        Explanation(face, crop, occlusion(estimator.model, crop))
+        for face, crop in zip(faces, crops.crops, strict=True)
+    )
 
 
 def occlusion(model: Predictor, crop: NDArray[np.uint8]) -> NDArray[np.float64]:
@@ -138,7 +136,7 @@ def draw_explanation(explanation: Explanation) -> NDArray[np.uint8]:
 
 
 def write_explanations(
-    photo: Path, output: Path, *, model: str = "default", min_score: float = 0.5
+    photo: Path, output: Path, *, model: str = "light", min_score: float = 0.5
 ) -> list[Path]:
     """Explain a photo's faces and draw each.
 
@@ -158,7 +156,7 @@ def write_explanations(
         AgelensError: `output` cannot be written.
     """
     one = output.suffix.lower() in {".png", ".jpg", ".jpeg"} and not output.is_dir()
-    found = explain(AgeEstimator(model, min_score=min_score), photo)
+    found = explain_faces(AgeEstimator(model, min_score=min_score), photo)
     if not found:
         raise ImageError(describe(photo), "no face was found in it")
     names = [output] if one else [output / f"{photo.stem}-{i}.png" for i, _ in enumerate(found, 1)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -18,6 +19,18 @@ def default_jobs() -> int:
         return len(os.sched_getaffinity(0))
     except AttributeError:  # not on macOS and Windows
         return os.cpu_count() or 1
+
+
+_LOCAL = threading.local()
+
+
+def in_worker() -> bool:
+    """Whether this thread is one of several of `map_in_order`."""
+    return getattr(_LOCAL, "busy", False)
+
+
+def _mark_worker() -> None:
+    _LOCAL.busy = True
 
 
 def map_in_order(
@@ -36,7 +49,7 @@ def map_in_order(
             yield item, function(item)
         return
     waiting: deque[tuple[Item, Future[Result]]] = deque()
-    with ThreadPoolExecutor(jobs) as pool:
+    with ThreadPoolExecutor(jobs, "agelens-picture", _mark_worker) as pool:
         try:
             for item in items:
                 waiting.append((item, pool.submit(function, item)))

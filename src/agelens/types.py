@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, NamedTuple
 
@@ -144,11 +145,17 @@ class Face:
     ages: NDArray[np.float64] = field(repr=False, compare=False)
 
     def at_least(self, age: int) -> float:
-        """Probability, 0 to 1, that the person has completed `age` years."""
+        """Probability, 0 to 1, that the person has completed `age` years.
+
+        Raises:
+            ValueError: the face was read by `from_dict`, and has no distribution.
+        """
+        if not len(self.ages):
+            raise ValueError("this face was read from a dict, which holds no distribution")
         return float(self.distribution[self.ages >= age].sum())
 
     def to_dict(self) -> dict[str, Any]:
-        """The face as plain numbers and dicts, ready for JSON."""
+        """The face as plain numbers, lists and dicts, ready for JSON; without its distribution."""
         points = {name: list(point) for name, point in asdict(self.landmarks).items()}
         return {
             "age": self.age,
@@ -158,3 +165,23 @@ class Face:
             "score": self.score,
             "quality": asdict(self.quality) | {"reasons": list(self.quality.reasons)},
         }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Face:
+        """Read what `to_dict` gave. The distribution is not in it, so that `at_least` is refused.
+
+        Raises:
+            KeyError: a key of `to_dict` is missing.
+        """
+        quality = dict(values["quality"])
+        points = {name: Point(*point) for name, point in values["landmarks"].items()}
+        return cls(
+            values["age"],
+            Interval(**values["interval"]),
+            Box(**values["box"]),
+            Landmarks(**points),
+            values["score"],
+            Quality(**quality | {"reasons": tuple(quality["reasons"])}),
+            np.empty(0),
+            np.empty(0),
+        )

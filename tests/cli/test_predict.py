@@ -7,27 +7,14 @@ import io
 import json
 import os
 import shutil
-import subprocess
-import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import ASTRONAUT
+from conftest import ASTRONAUT, agelens
 from PIL import Image
 
 from agelens import AgeEstimator
-
-
-def agelens(
-    *arguments: str | Path,
-    stdin: bytes = b"",
-    cwd: Path | None = None,
-    through: Sequence[str] = (),
-) -> subprocess.CompletedProcess[bytes]:
-    command = [*through, sys.executable, "-m", "agelens", *map(str, arguments)]
-    return subprocess.run(command, input=stdin, capture_output=True, cwd=cwd, check=False)
 
 
 def test_json_gives_the_age_that_python_gives(estimator: AgeEstimator) -> None:

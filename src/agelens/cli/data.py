@@ -56,7 +56,7 @@ def data_explore(
     output: Annotated[
         Path, typer.Option("--output", "-o", metavar="DIR", help="Where the report goes.")
     ],
-    model: Model = "default",
+    model: Model = "light",
     recipe: Annotated[
         Path | None,
         typer.Option(help="Whose answer to imbalance is shown. [default: the model's own]"),

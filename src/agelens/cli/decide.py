@@ -26,7 +26,7 @@ def decide(
     largest: Annotated[
         bool, typer.Option("--largest", help="Only each picture's largest face.")
     ] = False,
-    model: Model = "default",
+    model: Model = "light",
     jobs: Jobs = None,
 ) -> None:
     """Say of every face whether it passes an age check or is to be asked for a document.

@@ -25,7 +25,7 @@ def explain(
     min_score: Annotated[
         float, typer.Option(min=0, max=1, help="Leave out faces that are less sure.")
     ] = 0.5,
-    model: Model = "default",
+    model: Model = "light",
 ) -> None:
     """Draw where in each face the age comes from, in years."""
     from agelens.explain import write_explanations

@@ -15,7 +15,7 @@ def export_web(
     folder: Annotated[
         Path, typer.Argument(metavar="DIR", help="Folder for the page; made if it is not there.")
     ],
-    model: Model = "default",
+    model: Model = "light",
     service: Annotated[
         str | None,
         typer.Option(help="Address of an agelens service that pictures can be sent to instead."),

@@ -7,7 +7,7 @@ import enum
 import json
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,11 +15,11 @@ from agelens.errors import AgelensError, ImageError, UnreadableImageError
 from agelens.files import atomic_path
 from agelens.parallel import default_jobs, map_in_order
 from agelens.pictures import Picture, find_pictures
-from agelens.pipeline.images import load_image
 
 if TYPE_CHECKING:
     from agelens.decide import AgeCheck
     from agelens.estimator import AgeEstimator
+    from agelens.faces import Faces
     from agelens.types import Face
 
 
@@ -40,7 +40,7 @@ def predict(
     largest: bool = False,
     min_score: float = 0.5,
     coverage: float = 0.9,
-    model: str = "default",
+    model: str = "light",
     jobs: int | None = None,
     check: AgeCheck | None = None,
 ) -> int:
@@ -93,26 +93,21 @@ def _read(
     if picture.problem is not None:
         raise UnreadableImageError(picture.name, picture.problem)
     stdin = picture.name == "<stdin>"
-    pixels = load_image(sys.stdin.buffer.read() if stdin else picture.name)
-    faces = estimator.estimate(pixels)
+    faces = estimator.estimate(sys.stdin.buffer.read() if stdin else picture.name)
     if largest:
-        faces = faces[:1]
+        faces = replace(faces, faces=faces[:1])
     if save is not None:
-        _save(pixels, faces, save / picture.saved_as)
-    return faces
+        _save(faces, save / picture.saved_as)
+    return faces.faces
 
 
-def _save(pixels: Any, faces: tuple[Face, ...], path: Path) -> None:
-    from PIL import Image
-
-    from agelens.draw import draw_faces
-
+def _save(faces: Faces, path: Path) -> None:
     if path.suffix.lower() not in {".jpg", ".jpeg", ".png"}:
         path = path.with_name(path.name + ".jpg")
     kind = "PNG" if path.suffix.lower() == ".png" else "JPEG"
     try:
         with atomic_path(path) as partial:
-            Image.fromarray(draw_faces(pixels, faces)).save(partial, kind, quality=92)
+            faces.draw().save(partial, kind, quality=92)
     except OSError as error:
         raise AgelensError(f"{path}: cannot be written ({error.strerror or error})") from error
 

@@ -29,7 +29,7 @@ def predict(
         float, typer.Option(min=0, max=1, help="Leave out faces that are less sure.")
     ] = 0.5,
     coverage: Coverage = 0.9,
-    model: Model = "default",
+    model: Model = "light",
     jobs: Jobs = None,
 ) -> None:
     """Print the age of every face in the pictures.

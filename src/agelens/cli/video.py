@@ -51,7 +51,7 @@ def video(
     detect_every: DetectEvery = 5,
     min_score: MinScore = 0.5,
     coverage: Coverage = 0.9,
-    model: Model = "default",
+    model: Model = "light",
 ) -> None:
     """Follow every face of a video: a row for each frame and face, with an age that settles.
 
@@ -90,7 +90,7 @@ def webcam(
     detect_every: DetectEvery = 5,
     min_score: MinScore = 0.5,
     coverage: Coverage = 0.9,
-    model: Model = "default",
+    model: Model = "light",
 ) -> None:
     """Follow every face before a camera, live; frames that come too fast are dropped.
 

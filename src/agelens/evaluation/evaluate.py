@@ -62,9 +62,7 @@ def predict_split(
     rows = dataset.part(split, missed=True)
     if rows.empty:
         raise DataError(f"{dataset.folder}: the {split} part holds no usable picture")
-    estimator = AgeEstimator(model, threads=1, coverage=coverage)
-    if calibration is not None:
-        estimator.model.calibration = calibration
+    estimator = AgeEstimator(model, threads=1, coverage=coverage, calibration=calibration)
     known = journal.read() if journal is not None else {}
     left = rows[~rows["path"].isin(list(known))]
     paths = [str(dataset.root / path) for path in left["path"]]

@@ -37,7 +37,7 @@ def explore(
     dataset: Dataset,
     folder: Path,
     *,
-    model: str = "default",
+    model: str = "light",
     recipe: dict[str, Any] | None = None,
     jobs: int,
     progress: Progress = silent,

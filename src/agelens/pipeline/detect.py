@@ -16,7 +16,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from functools import partial
+from typing import Any, TypeVar
 
 import cv2
 import numpy as np
@@ -105,12 +106,22 @@ class FaceDetector:
     """Finds faces. Safe to share between threads.
 
     Args:
+        device: where the network runs; see `agelens.pipeline.session.open_session`.
         threads: CPU threads for one picture; 0 takes one for each processor.
     """
 
-    def __init__(self, *, threads: int = 0) -> None:
-        self._session = open_session(shipped("blazeface.onnx"))
+    def __init__(self, *, device: str = "auto", threads: int = 0) -> None:
+        self._reopen = partial(FaceDetector, device=device, threads=threads)
+        self._session = open_session(shipped("blazeface.onnx"), device=device)
         self._workers = Workers(threads, self._session)
+
+    def close(self) -> None:
+        """Let go of the network and its threads; the detector cannot be used any more."""
+        self._workers.close()
+        del self._session
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return self._reopen, ()
 
     def detect(self, image: NDArray[np.uint8], *, min_score: float = 0.5) -> tuple[Detection, ...]:
         """Find the faces of one picture.

@@ -7,6 +7,7 @@ import os
 import struct
 import zlib
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,8 +15,9 @@ from PIL import ExifTags, Image, ImageOps
 
 from agelens.errors import ImageTooLargeError, UnreadableImageError
 
-ImageSource = str | os.PathLike[str] | bytes | Image.Image | NDArray[np.uint8]
-"""A path, the bytes of an image file, a PIL image, or an RGB uint8 array ``[H, W, 3]``."""
+ImageSource = str | os.PathLike[str] | bytes | IO[bytes] | Image.Image | NDArray[np.uint8]
+"""A path, the bytes of an image file, an open file, a PIL image, or a uint8 array ``[H, W, 3]``."""
+SOURCE_TYPES = (str, os.PathLike, bytes, Image.Image, np.ndarray)
 
 MAX_PIXELS = 100_000_000
 MIN_SIDE = 8
@@ -52,7 +54,9 @@ _DECODER_ERRORS = (
 )  # fmt: skip
 
 
-def load_image(source: ImageSource, *, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
+def load_image(
+    source: ImageSource, *, max_pixels: int = MAX_PIXELS, bgr: bool = False
+) -> NDArray[np.uint8]:
     """Read an image.
 
     The EXIF turn is applied, transparency is laid on white, 16-bit and grey pictures become 8-bit
@@ -62,6 +66,7 @@ def load_image(source: ImageSource, *, max_pixels: int = MAX_PIXELS) -> NDArray[
         source: a path, the bytes of a file, a PIL image, or an RGB uint8 array ``[H, W, 3]``
             (an array is taken as it is, a grey one ``[H, W]`` is repeated).
         max_pixels: refuse pictures that claim more, before they are decoded.
+        bgr: an array's channels are blue, green, red, not RGB.
 
     Returns:
         RGB uint8 ``[H, W, 3]``, contiguous.
@@ -72,7 +77,7 @@ def load_image(source: ImageSource, *, max_pixels: int = MAX_PIXELS) -> NDArray[
     """
     name = describe(source)
     if isinstance(source, np.ndarray):
-        pixels = _from_array(source, name)
+        pixels = _from_array(source[..., ::-1] if bgr and source.ndim == 3 else source, name)
     elif isinstance(source, Image.Image):
         pixels = _to_rgb(source, name, max_pixels)
     else:
@@ -89,21 +94,27 @@ def describe(source: ImageSource) -> str:
     """A name for `source` in messages: the path, or what kind of object it is."""
     if isinstance(source, str | os.PathLike):
         return os.fspath(source)
-    if isinstance(source, bytes):
-        return "<bytes>"
-    return "<array>" if isinstance(source, np.ndarray) else "<PIL image>"
+    if isinstance(source, np.ndarray):
+        return "<array>"
+    if isinstance(source, Image.Image):
+        return "<PIL image>"
+    name = getattr(source, "name", None)  # of an open file
+    return name if isinstance(name, str) else f"<{type(source).__name__}>"
 
 
-def _read(source: str | os.PathLike[str] | bytes, name: str) -> bytes:
+def _read(source: str | os.PathLike[str] | bytes | IO[bytes], name: str) -> bytes:
     if isinstance(source, bytes):
         data = source
+    elif hasattr(source, "read"):
+        data = source.read()
     elif isinstance(source, str | os.PathLike):
         try:
             data = Path(source).read_bytes()
         except OSError as error:
             raise UnreadableImageError(name, error.strerror or str(error)) from error
     else:
-        raise TypeError(f"expected a path, bytes, PIL image or array, not {type(source).__name__}")
+        kind = type(source).__name__
+        raise TypeError(f"expected a path, bytes, open file, PIL image or array, not {kind}")
     if not data:
         raise UnreadableImageError(name, "the file is empty")
     return data

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 
 from agelens.errors import ModelError
 from agelens.pipeline.calibration import Calibration
-from agelens.pipeline.session import ORT_ERRORS, Workers, open_session, shipped
+from agelens.pipeline.session import ORT_ERRORS, Workers, device_of, open_session, shipped
 
 METADATA_KEY = "agelens"
 FORMAT = 3
@@ -19,7 +20,6 @@ _OLD_NAMES = {"odds": "class_bias", "limits": "score_quantiles"}
 """What a calibration's fields are called in files of format 2, which are read as well."""
 SHIPPED = {"light": "age-light.onnx", "resnet50": "age-resnet50.onnx"}
 """Names of the models inside the package, and their files."""
-ALIASES = {"default": "light"}
 NOT_OURS = "not a model file that `agelens export` wrote"
 BATCH = 1
 """Crops in one call of a network on a CPU; more take more memory and are no faster
@@ -31,16 +31,16 @@ def file_of(model: str | Path) -> Path:
     """The file of a model, which is not opened.
 
     Args:
-        model: a name of `SHIPPED` or `ALIASES`, or the path of a model file.
+        model: a name of `SHIPPED`, or the path of a model file.
 
     Raises:
         ModelError: no such file.
     """
-    name = ALIASES.get(str(model), str(model))
+    name = str(model)
     if name in SHIPPED:
         return shipped(SHIPPED[name])
     if not Path(name).is_file():
-        known = ", ".join([*ALIASES, *SHIPPED])
+        known = ", ".join(SHIPPED)
         raise ModelError(f"{name}: no such file; give a model file, or one of: {known}")
     return Path(name)
 
@@ -49,11 +49,14 @@ class AgeModel:
     """A model file, opened once. Safe to share between threads.
 
     Args:
-        model: a name of `SHIPPED` or `ALIASES`, or the path of a model file.
+        model: a name of `SHIPPED`, or the path of a model file.
+        device: where it runs; see `agelens.pipeline.session.open_session`.
         threads: CPU threads for one batch; 0 takes one for each processor.
 
     Attributes:
+        name: as it was given.
         path: of the model file.
+        device: that it runs on.
         size: side in pixels of the crops that it reads.
         template: ``[4, 2]``, where eyes, nose and mouth belong, as fractions of the side.
         ages: ``[K]`` float32, the ages in years that the distribution is over.
@@ -63,12 +66,16 @@ class AgeModel:
 
     Raises:
         ModelError: no such file, or not one that `agelens export` wrote.
+        DeviceError: ONNX Runtime cannot use the device.
     """
 
-    def __init__(self, model: str | Path = "default", *, threads: int = 0) -> None:
-        self.path = file_of(model)
+    def __init__(
+        self, model: str | Path = "light", *, device: str = "auto", threads: int = 0
+    ) -> None:
+        self.name, self.path = str(model), file_of(model)
+        self._reopen = (model, device, threads)
         try:
-            self._session = open_session(self.path)
+            self._session = open_session(self.path, device=device)
             text = self._session.get_modelmeta().custom_metadata_map[METADATA_KEY]
             self.metadata: dict[str, Any] = json.loads(text)
             known = self.metadata["format"] in (2, FORMAT)
@@ -78,6 +85,7 @@ class AgeModel:
             raise ModelError(f"{model}: not a model that ONNX Runtime can open") from error
         if not known:
             raise ModelError(f"{model}: its format needs another version of agelens")
+        self.device = device_of(self._session)
         self.workers = Workers(threads, self._session)
         self.size = int(self.metadata["size"])
         self.template = np.array(self.metadata["template"], np.float64)
@@ -103,6 +111,15 @@ class AgeModel:
         size = BATCH if workers.on_cpu else GPU_BATCH
         parts = [crops[start : start + size] for start in range(0, len(crops), size)]
         return np.concatenate(workers.map(self._run, parts))
+
+    def close(self) -> None:
+        """Let go of the network and its threads; the model cannot be used any more."""
+        self.workers.close()
+        del self._session
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        model, device, threads = self._reopen
+        return partial(AgeModel, device=device, threads=threads), (model,)
 
     def _run(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
         answer: NDArray[np.float32] = self._session.run(None, {"crops": crops})[0]

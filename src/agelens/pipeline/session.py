@@ -11,7 +11,8 @@ from typing import TypeVar
 import onnxruntime
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
-from agelens.parallel import default_jobs
+from agelens.errors import DeviceError
+from agelens.parallel import default_jobs, in_worker
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -28,8 +29,22 @@ ORT_ERRORS = (
 """What ONNX Runtime raises on a file that it cannot open; they share no public base class."""
 
 
-def open_session(path: Path, threads: int = 1) -> onnxruntime.InferenceSession:
-    """Open a model file, on CUDA where ONNX Runtime has it and else on the CPU.
+DEVICES = {
+    "cpu": ("CPUExecutionProvider", "onnxruntime"),
+    "cuda": ("CUDAExecutionProvider", "onnxruntime-gpu"),
+    "tensorrt": ("TensorrtExecutionProvider", "onnxruntime-gpu"),
+    "coreml": ("CoreMLExecutionProvider", "onnxruntime on macOS"),
+    "directml": ("DmlExecutionProvider", "onnxruntime-directml"),
+    "openvino": ("OpenVINOExecutionProvider", "onnxruntime-openvino"),
+    "migraphx": ("MIGraphXExecutionProvider", "onnxruntime-migraphx"),
+}
+"""ONNX Runtime's name of each device, and the package that brings it."""
+
+
+def open_session(
+    path: Path, threads: int = 1, *, device: str = "auto"
+) -> onnxruntime.InferenceSession:
+    """Open a model file.
 
     By path and not as bytes: a copy of the file in memory would raise the peak by its size. Idle
     threads of its own sleep: they would wait busily otherwise, and take the processor from others.
@@ -37,14 +52,56 @@ def open_session(path: Path, threads: int = 1) -> onnxruntime.InferenceSession:
     Args:
         path: of the ONNX file.
         threads: CPU threads for one call, on parts of each step; 0 lets ONNX Runtime choose.
+        device: one of `DEVICES`, with the number of one of several as in "cuda:1"; "auto" is a
+            CUDA GPU if ONNX Runtime can use one, else the CPU.
+
+    Raises:
+        DeviceError: ONNX Runtime cannot use the device.
     """
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    cpu = DEVICES["cpu"][0]
+    name, _, number = device.partition(":")
+    if device == "auto":
+        provider = DEVICES["cuda"][0]
+        if provider not in onnxruntime.get_available_providers():
+            provider = cpu
+    else:
+        provider = _provider(name, device)
+    place = {"device_id": number} if number else {}
+    providers = list(dict.fromkeys([provider, cpu]))
+    session = onnxruntime.InferenceSession(
+        str(path), options, providers=providers, provider_options=[place, {}][: len(providers)]
+    )
+    if device != "auto" and session.get_providers()[0] != provider:
+        raise DeviceError(f"device {device!r}: ONNX Runtime could not start it; see its log above")
+    return session
+
+
+def _provider(name: str, device: str) -> str:
+    """ONNX Runtime's name of a device.
+
+    Raises:
+        DeviceError: there is no such device, or this ONNX Runtime cannot use it.
+    """
+    if name not in DEVICES:
+        raise DeviceError(f"device {device!r}: there are auto, {', '.join(DEVICES)}")
+    provider, package = DEVICES[name]
     available = onnxruntime.get_available_providers()
-    wanted = ("CUDAExecutionProvider", "CPUExecutionProvider")
-    providers = [name for name in wanted if name in available]
-    return onnxruntime.InferenceSession(str(path), options, providers=providers)
+    if provider not in available:
+        there = ", ".join(known for known, (own, _) in DEVICES.items() if own in available)
+        raise DeviceError(
+            f"device {device!r}: this ONNX Runtime has only {there}; "
+            f"install {package} in place of onnxruntime"
+        )
+    return provider
+
+
+def device_of(session: onnxruntime.InferenceSession) -> str:
+    """The device that a session runs on, one of `DEVICES`."""
+    provider = session.get_providers()[0]
+    return next(name for name, (own, _) in DEVICES.items() if own == provider)
 
 
 class Workers:
@@ -63,9 +120,17 @@ class Workers:
         self.count = (threads or default_jobs()) if self.on_cpu else 1
         self._pool = ThreadPoolExecutor(self.count, "agelens")
 
+    def close(self) -> None:
+        """End the threads."""
+        self._pool.shutdown()
+
     def map(self, function: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
-        """`function` of every item, in the items' order; one alone stays in the caller's thread."""
-        if self.count == 1 or len(items) == 1:
+        """`function` of every item, in the items' order.
+
+        One item alone stays in the caller's thread, and so do all where several pictures are in
+        work at once: those use every processor already.
+        """
+        if self.count == 1 or len(items) == 1 or in_worker():
             return [function(item) for item in items]
         return list(self._pool.map(function, items))
 

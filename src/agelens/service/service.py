@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -96,15 +95,11 @@ class Service:
         """
         if self._pending + len(uploads) > self._settings.queue:
             raise BusyError("the service is busy; try again later")
-        estimator = self.estimator
-        if coverage is not None:
-            estimator = copy.copy(estimator)  # shares the model
-            estimator.coverage = coverage
         deadline = asyncio.get_running_loop().time() + self._settings.deadline
         self._count(len(uploads))
         try:
             async with asyncio.timeout_at(deadline), asyncio.TaskGroup() as group:
-                tasks = [group.create_task(self._one(upload, estimator)) for upload in uploads]
+                tasks = [group.create_task(self._one(upload, coverage)) for upload in uploads]
         except TimeoutError as error:
             raise DeadlineError(f"no answer in {self._settings.deadline:g} seconds") from error
         except BaseExceptionGroup as errors:
@@ -116,7 +111,7 @@ class Service:
         self._metrics.faces.inc(sum(len(answer.faces) for answer in answers))
         return answers
 
-    async def _one(self, upload: Upload, estimator: AgeEstimator) -> Answer:
+    async def _one(self, upload: Upload, coverage: float | None) -> Answer:
         if not upload.data:
             raise UnreadableImageError(upload.name, "the file is empty")
         try:
@@ -126,10 +121,10 @@ class Service:
         except ReaderDiedError as error:
             raise ReaderDiedError(f"{upload.name}: {error}") from None
         faces: tuple[Face, ...] = ()
-        if found.detections:
-            rows: NDArray[np.float32] = await self._batcher.predict(found.crops)
-            faces = estimator.conclude(rows, found.detections, found.qualities)
-        return Answer(found.width, found.height, faces, found.left_out)
+        if len(found.crops):
+            rows: NDArray[np.float32] = await self._batcher.predict(found.crops.crops)
+            faces = self.estimator.postprocess(rows, found.crops, coverage=coverage)
+        return Answer(found.crops.width, found.crops.height, faces, found.left_out)
 
     def _count(self, change: int) -> None:
         self._pending += change

@@ -40,7 +40,7 @@ class Settings(BaseSettings):
         None, ge=1, description="Reader processes of a worker; by default one a processor in all."
     )
 
-    model: str = Field("default", description="A shipped model's name or a model file.")
+    model: str = Field("light", description="A shipped model's name or a model file.")
     min_score: float = Field(0.5, ge=0, le=1, description="Leave out faces that are less sure.")
     coverage: float = Field(0.9, gt=0, lt=1, description="Of the intervals, unless asked for.")
     max_batch: int = Field(4, ge=1, description="Faces in one call; a GPU wants more.")

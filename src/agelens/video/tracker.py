@@ -122,12 +122,14 @@ class FaceTracker:
         if not tracks:
             return ()
         detections = [self._known[index] for index in tracks]
-        raw, qualities = self._estimator.read(image, detections)
+        crops = self._estimator.preprocess(image, detections)
         means = [
             self._remember(track, row, frame_weight(quality), time)
-            for track, row, quality in zip(tracks.values(), raw, qualities, strict=True)
+            for track, row, quality in zip(
+                tracks.values(), self._estimator.predict(crops), crops.qualities, strict=True
+            )
         ]
-        faces = self._estimator.conclude(np.stack(means), detections, qualities)
+        faces = self._estimator.postprocess(np.stack(means), crops)
         return tuple(map(TrackedFace, tracks.values(), faces))
 
     def _find(self, image: NDArray[np.uint8]) -> tuple[Detection, ...]:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from agelens import __version__
 from agelens.data.manifest import Dataset, landmarks_of
 from agelens.errors import DataError, ImageError
-from agelens.estimator import AgeEstimator, Detector
+from agelens.estimator import AgeEstimator
 from agelens.evaluation.journal import model_digest
 from agelens.evaluation.robustness.conditions import (
     CLEAN,
@@ -33,10 +33,10 @@ from agelens.files import atomic_path
 from agelens.parallel import default_jobs, map_in_order
 from agelens.pipeline.detect import main_face
 from agelens.pipeline.images import load_image
-from agelens.pipeline.quality import cut_face
+from agelens.pipeline.preprocess import Detector, FaceCrops
 from agelens.pipeline.session import shipped
 from agelens.progress import Progress, silent
-from agelens.types import Box, Detection, Quality
+from agelens.types import Box, Detection
 
 CHUNK = 32
 """Pictures that are decoded and corrupted before the age model gets their faces as one batch."""
@@ -203,7 +203,7 @@ class _Trial:
                 height, width = view.shape[:2]
                 faces = detector.detect(view, min_score=self.estimator.min_score)
                 if face := main_face(faces, width, height):
-                    found[cell].append(self._prepare(index, view, face))
+                    found[cell].append(_Found(index, self.estimator.preprocess(view, [face])))
         return [self._ages(found[cell], len(chunk)) for cell in cells]
 
     def _condition(
@@ -220,20 +220,11 @@ class _Trial:
         rng = np.random.default_rng([self.seed, *names])
         return corrupt(image, *cell, rng, _labelled_face(row)), detector
 
-    def _prepare(self, index: int, view: NDArray[np.uint8], face: Detection) -> _Found:
-        model = self.estimator.model
-        crop, quality = cut_face(view, face, model.template, model.size)
-        return _Found(index, crop, face, quality)
-
     def _ages(self, found: list[_Found], length: int) -> NDArray[np.float64]:
         estimates = np.full((length, len(COLUMNS)), np.nan)
-        if found:
-            raw = self.estimator.model.predict(np.stack([one.crop for one in found]))
-            faces = self.estimator.conclude(
-                raw, [one.face for one in found], [one.quality for one in found]
-            )
-            for one, face in zip(found, faces, strict=True):
-                estimates[one.place] = face.age, face.interval.low, face.interval.high
+        for place, crops in found:
+            (face,) = self.estimator.postprocess(self.estimator.predict(crops), crops)
+            estimates[place] = face.age, face.interval.low, face.interval.high
         return estimates
 
 
@@ -241,9 +232,7 @@ class _Found(NamedTuple):
     """A face in a picture of a chunk, ready for the age model."""
 
     place: int
-    crop: NDArray[np.uint8]
-    face: Detection
-    quality: Quality
+    crops: FaceCrops
 
 
 def _labelled_face(row: Any) -> Detection | None:
