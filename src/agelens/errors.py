@@ -30,6 +30,10 @@ class ImageTooLargeError(ImageError):
     """The image claims more pixels than the limit allows."""
 
 
+class OutputError(AgelensError):
+    """A result cannot be written, or would be written over an input."""
+
+
 class VideoError(AgelensError):
     """A video or camera is missing, broken or no video."""
 

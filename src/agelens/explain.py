@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from agelens.errors import AgelensError, ImageError
+from agelens.errors import ImageError
 from agelens.estimator import AgeEstimator
-from agelens.files import atomic_path
+from agelens.files import Inputs, atomic_path
 from agelens.pipeline.calibration import Calibration, quantile
 from agelens.pipeline.images import ImageSource, describe, load_image
 from agelens.types import Face
@@ -153,20 +153,20 @@ def write_explanations(
     Raises:
         ImageError: the photo cannot be read, or shows no face.
         ModelError: the model file cannot be used.
-        AgelensError: `output` cannot be written.
+        OutputError: `output` cannot be written, or is the photo.
     """
     one = output.suffix.lower() in {".png", ".jpg", ".jpeg"} and not output.is_dir()
+    inputs = Inputs([photo])
+    if one:
+        inputs.refuse(output)
     found = explain_faces(AgeEstimator(model, min_score=min_score), photo)
     if not found:
         raise ImageError(describe(photo), "no face was found in it")
     names = [output] if one else [output / f"{photo.stem}-{i}.png" for i, _ in enumerate(found, 1)]
     for path, explanation in zip(names, found, strict=False):
         kind = "PNG" if path.suffix.lower() == ".png" else "JPEG"
-        try:
-            with atomic_path(path) as partial:
-                Image.fromarray(draw_explanation(explanation)).save(partial, kind, quality=92)
-        except OSError as error:
-            raise AgelensError(f"{path}: cannot be written ({error.strerror or error})") from error
+        with atomic_path(path, inputs=inputs) as partial:
+            Image.fromarray(draw_explanation(explanation)).save(partial, kind, quality=92)
     return names
 
 

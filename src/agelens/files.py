@@ -1,20 +1,94 @@
-"""Files that are written whole or not at all."""
+"""Files that are written whole or not at all, and never onto an input."""
 
 from __future__ import annotations
 
+import hashlib
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+import uuid
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from agelens.errors import OutputError
+
+LONGEST_NAME = 255
+"""Bytes that most file systems allow in a name."""
+
+
+class Inputs:
+    """The files that a command reads, which it must not write onto.
+
+    Files are compared by what they are, not by how their paths are spelt: a link to an input, or
+    the same file through another folder, is that input.
+
+    Args:
+        paths: of the inputs; those that are not there are passed over.
+    """
+
+    def __init__(self, paths: Iterable[str | os.PathLike[str]] = ()) -> None:
+        self._known = {identity for path in paths if (identity := _identity(path))}
+
+    def add(self, path: str | os.PathLike[str]) -> None:
+        """One more input."""
+        if identity := _identity(path):
+            self._known.add(identity)
+
+    def refuse(self, path: str | os.PathLike[str]) -> None:
+        """Let pass a path that may be written.
+
+        Raises:
+            OutputError: it is one of the inputs.
+        """
+        if self._known and _identity(path) in self._known:
+            raise OutputError(f"{os.fspath(path)}: is an input, and is not written over")
 
 
 @contextmanager
-def atomic_path(path: Path) -> Iterator[Path]:
-    """A neighbour of `path` to write to, moved onto `path` when the block ends without an error."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+def atomic_path(path: Path, *, inputs: Inputs | None = None) -> Iterator[Path]:
+    """A neighbour of `path` to write to, moved onto `path` when the block ends without an error.
+
+    Args:
+        path: of the file; its folder is made where it is missing.
+        inputs: files that must not be written over.
+
+    Raises:
+        OutputError: the file cannot be written, or is one of `inputs`; nothing is left behind.
+    """
+    if inputs is not None:
+        inputs.refuse(path)
+    # A name of its own for each writer, and short enough whatever the file is called.
+    partial = path.with_name(f".{short_name(path.name, 200)}.{uuid.uuid4().hex[:8]}.partial")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         yield partial
         partial.replace(path)
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be written ({error.strerror or error})") from error
     finally:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):  # a folder that cannot be written at all has been named
+            partial.unlink(missing_ok=True)
+
+
+def short_name(name: str, limit: int = LONGEST_NAME) -> str:
+    """A file name of at most so many bytes; a longer one keeps its beginning, ending and a digest.
+
+    Args:
+        name: without folders.
+        limit: in bytes of UTF-8.
+    """
+    encoded = os.fsencode(name)
+    if len(encoded) <= limit:
+        return name
+    ending = Path(name).suffix
+    ending = ending if len(os.fsencode(ending)) <= 16 else ""
+    digest = hashlib.sha256(encoded).hexdigest()[:8]
+    room = limit - len(os.fsencode(ending)) - len(digest) - 1
+    return f"{encoded[:room].decode('utf-8', 'ignore')}-{digest}{ending}"
+
+
+def _identity(path: str | os.PathLike[str]) -> tuple[int, int] | None:
+    try:
+        stat = Path(path).stat()
+    except (OSError, ValueError):
+        return None
+    return stat.st_dev, stat.st_ino

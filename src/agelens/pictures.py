@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,11 +12,20 @@ from pathlib import Path
 from agelens.pipeline.images import SUFFIXES
 
 STDIN = "-"
+VIDEO_SUFFIXES = frozenset(
+    [".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts"]
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A picture to read. `name` is what is printed, `saved_as` its path below the --save folder."""
+    """A picture to read.
+
+    Attributes:
+        name: what is printed, and opened.
+        saved_as: its path below a folder of results.
+        problem: why it is not read; None where it is to be tried.
+    """
 
     name: str
     saved_as: Path
@@ -23,25 +33,45 @@ class Picture:
 
 
 def find_pictures(path: str) -> Iterator[Picture]:
-    """The pictures that one argument means; a folder's are found by their endings, at any depth."""
+    """The pictures that one argument means; a folder's are found by their endings, at any depth.
+
+    Linked folders are followed, each folder once. What macOS leaves beside files (``._*`` and
+    ``__MACOSX``) is passed over.
+    """
     if path == STDIN:
         yield Picture("<stdin>", Path("stdin.jpg"))
+    elif re.match(r"[a-z][a-z0-9+.-]+://", path, re.IGNORECASE) and not os.path.lexists(path):
+        yield Picture(
+            path, Path(), "an address is not fetched; try: curl -s URL | agelens predict -"
+        )
     elif os.path.isdir(path):
-        found = False
-        problems: list[OSError] = []
-        for folder, folders, names in os.walk(path, onerror=problems.append):
-            folders.sort()
-            for name in sorted(names):
-                if Path(name).suffix.lower() in SUFFIXES:
-                    file = Path(folder, name)
-                    found = True
-                    yield Picture(str(file), file.relative_to(path))
-        for error in problems:
-            yield Picture(str(error.filename), Path(), error.strerror or str(error))
-        if not found and not problems:
-            yield Picture(path, Path(), "the folder holds no pictures")
+        yield from _in_folder(path)
     elif not os.path.lexists(path) and (matches := sorted(glob.glob(path, recursive=True))):
         for match in matches:
             yield from find_pictures(match)
+    elif Path(path).suffix.lower() in VIDEO_SUFFIXES and Path(path).exists():
+        yield Picture(path, Path(), "a video; use `agelens video`")
     else:
         yield Picture(path, Path(Path(path).name))
+
+
+def _in_folder(path: str) -> Iterator[Picture]:
+    found = False
+    problems: list[OSError] = []
+    seen: set[tuple[int, int]] = set()
+    for folder, folders, names in os.walk(path, onerror=problems.append, followlinks=True):
+        stat = Path(folder).stat()
+        if (stat.st_dev, stat.st_ino) in seen:  # a link back to where we come from, or a second one
+            folders.clear()
+            continue
+        seen.add((stat.st_dev, stat.st_ino))
+        folders[:] = sorted(name for name in folders if name != "__MACOSX")
+        for name in sorted(names):
+            if Path(name).suffix.lower() in SUFFIXES and not name.startswith("._"):
+                file = Path(folder, name)
+                found = True
+                yield Picture(str(file), file.relative_to(path))
+    for error in problems:
+        yield Picture(str(error.filename), Path(), error.strerror or str(error))
+    if not found and not problems:
+        yield Picture(path, Path(), "the folder holds no pictures")

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import io
+import os
 import sys
 import warnings
-from typing import Annotated
+from typing import Annotated, NoReturn
 
+import click
 import typer
 
 from agelens import __version__
@@ -15,9 +18,11 @@ from agelens.cli import (
     card,
     data,
     decide,
+    doctor,
     evaluation,
     explain,
     export_web,
+    models,
     predict,
     serve,
     training,
@@ -33,10 +38,12 @@ __all__ = [
     "card",
     "data",
     "decide",
+    "doctor",
     "evaluation",
     "explain",
     "export_web",
     "main",
+    "models",
     "predict",
     "serve",
     "training",
@@ -52,6 +59,22 @@ EXTRAS = {
 """What the extras bring besides what "train" does, by the name that is imported."""
 
 
+INTERRUPTED = 130
+CLOSED_PIPE = 141
+"""Exit codes after Ctrl-C, and when whoever reads stdout has stopped, as shells give them."""
+
+
+def _silence() -> None:
+    """What still waits for stdout cannot be written, and is not tried again at the end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+
+
+def _closed() -> NoReturn:
+    _silence()
+    typer.echo("agelens: the output was closed before all was written", err=True)
+    sys.exit(CLOSED_PIPE)
+
+
 @app.callback(invoke_without_command=True)
 def _main(
     version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
@@ -64,10 +87,29 @@ def _main(
 def main() -> None:
     """The `agelens` command. Errors become a sentence and an exit code here, and only here."""
     warnings.filterwarnings("ignore", message="Image size .* exceeds limit")
+    for stream in (sys.stdout, sys.stderr):  # names may hold what the terminal cannot show
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
-        app()
+        try:
+            app()
+        finally:
+            sys.stdout.flush()
+    except SystemExit as done:  # Typer makes exit code 1 of these two
+        if isinstance(done.__context__, click.Abort):
+            sys.exit(INTERRUPTED)
+        if isinstance(done.__context__, BrokenPipeError):
+            _closed()
+        raise
     except AgelensError as error:
         typer.echo(f"agelens: {error}", err=True)
+        sys.exit(1)
+    except BrokenPipeError:
+        _closed()
+    except OSError as error:
+        _silence()
+        place = error.filename or "the output"
+        typer.echo(f"agelens: {place}: {error.strerror or error}", err=True)
         sys.exit(1)
     except ModuleNotFoundError as error:
         if error.name is None or error.name.startswith("agelens"):

@@ -9,7 +9,6 @@ from typing import Annotated, Any
 import typer
 
 from agelens.cli.common import Model, app, progress_bar, updater
-from agelens.errors import AgelensError
 
 MAX_THREADS = 1024
 
@@ -50,12 +49,8 @@ def benchmark(
         )
     _print(report)
     if json_file is not None:
-        try:
-            with atomic_path(json_file) as partial:
-                partial.write_text(json.dumps(report, indent=2) + "\n", "utf-8")
-        except OSError as error:
-            reason = error.strerror or str(error)
-            raise AgelensError(f"{json_file}: cannot be written ({reason})") from error
+        with atomic_path(json_file) as partial:
+            partial.write_text(json.dumps(report, indent=2) + "\n", "utf-8")
 
 
 def _counts(text: str) -> tuple[int, ...]:

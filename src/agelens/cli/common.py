@@ -19,12 +19,31 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-Model = Annotated[str, typer.Option(help="A shipped model's name or a model file.")]
+Model = Annotated[
+    str, typer.Option(envvar="AGELENS_MODEL", help="A shipped model's name or a model file.")
+]
+Device = Annotated[
+    str,
+    typer.Option(envvar="AGELENS_DEVICE", help="auto, cpu, cuda, coreml …; see `agelens doctor`."),
+]
 Coverage = Annotated[
     float, typer.Option(min=0.01, max=0.99, help="How many of the true ages the intervals hold.")
 ]
 Jobs = Annotated[
     int | None, typer.Option(min=1, help="Pictures in work at once. [default: one a processor]")
+]
+RowFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--output",
+        "-o",
+        metavar="FILE",
+        dir_okay=False,
+        help="Write the rows here, as its ending says: .csv, .jsonl or .parquet.",
+    ),
+]
+Resume = Annotated[
+    bool, typer.Option("--resume", help="With -o: go on with a run that was cut off.")
 ]
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="A prepared dataset.")]
 

@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from agelens.cli.common import Jobs, Model, app
-from agelens.cli.pictures import OutputFormat
+from agelens.cli.common import Device, Jobs, Model, Resume, RowFile, app
+from agelens.cli.rows import OutputFormat
 from agelens.decide import AgeCheck
 
 
@@ -20,13 +20,16 @@ def decide(
     challenge: Annotated[
         int, typer.Option(min=1, max=116, help="Who is estimated below it is challenged.")
     ] = 25,
-    output: Annotated[
+    form: Annotated[
         OutputFormat, typer.Option("--format", "-f", help="How the decisions are printed.")
     ] = OutputFormat.TABLE,
+    output: RowFile = None,
+    resume: Resume = False,
     largest: Annotated[
         bool, typer.Option("--largest", help="Only each picture's largest face.")
     ] = False,
     model: Model = "light",
+    device: Device = "auto",
     jobs: Jobs = None,
 ) -> None:
     """Say of every face whether it passes an age check or is to be asked for a document.
@@ -36,11 +39,20 @@ def decide(
     Exit code: 0 when every picture was read, whatever was decided; 1 when some were not, 2 for
     wrong usage.
     """
-    from agelens.cli.pictures import predict
+    from agelens.cli.run_pictures import Options, predict
 
     try:
         check = AgeCheck(age, challenge)
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--challenge") from error
-    failed = predict(paths, output=output, largest=largest, model=model, jobs=jobs, check=check)
-    raise typer.Exit(1 if failed else 0)
+    options = Options(
+        form=form,
+        output=output,
+        resume=resume,
+        largest=largest,
+        model=model,
+        device=device,
+        jobs=jobs,
+        check=check,
+    )
+    raise typer.Exit(1 if predict(paths, options) else 0)

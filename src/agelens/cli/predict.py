@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from agelens.cli.common import Coverage, Jobs, Model, app
-from agelens.cli.pictures import OutputFormat
+from agelens.cli.common import Coverage, Device, Jobs, Model, Resume, RowFile, app
+from agelens.cli.rows import OutputFormat
 
 
 @app.command()
@@ -16,9 +16,11 @@ def predict(
     paths: Annotated[
         list[str], typer.Argument(help="Files, folders, globs, or - for a picture on stdin.")
     ],
-    output: Annotated[
+    form: Annotated[
         OutputFormat, typer.Option("--format", "-f", help="How the faces are printed.")
     ] = OutputFormat.TABLE,
+    output: RowFile = None,
+    resume: Resume = False,
     save: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Write annotated pictures here.")
     ] = None,
@@ -30,22 +32,27 @@ def predict(
     ] = 0.5,
     coverage: Coverage = 0.9,
     model: Model = "light",
+    device: Device = "auto",
     jobs: Jobs = None,
 ) -> None:
     """Print the age of every face in the pictures.
 
-    Exit code: 0 when every picture was read, 1 when some were not, 2 for wrong usage.
+    Exit code: 0 when every picture was read, 1 when some were not, 2 for wrong usage, 130 after
+    Ctrl-C.
     """
-    from agelens.cli.pictures import predict as run
+    from agelens.cli.run_pictures import Options
+    from agelens.cli.run_pictures import predict as run
 
-    failed = run(
-        paths,
+    options = Options(
+        form=form,
         output=output,
+        resume=resume,
         save=save,
         largest=largest,
         min_score=min_score,
         coverage=coverage,
         model=model,
+        device=device,
         jobs=jobs,
     )
-    raise typer.Exit(1 if failed else 0)
+    raise typer.Exit(1 if run(paths, options) else 0)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -112,10 +113,21 @@ class AgeModel:
         parts = [crops[start : start + size] for start in range(0, len(crops), size)]
         return np.concatenate(workers.map(self._run, parts))
 
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of the file, 64 hexadecimal digits."""
+        return hashlib.sha256(self.path.read_bytes()).hexdigest()
+
     def close(self) -> None:
         """Let go of the network and its threads; the model cannot be used any more."""
         self.workers.close()
         del self._session
+
+    def __enter__(self) -> AgeModel:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def __reduce__(self) -> tuple[Any, ...]:
         model, device, threads = self._reopen
