@@ -36,7 +36,7 @@ for faces in AgeEstimator().estimate_many(paths):
 
 
 def seconds(command: list[str], *, terminal: bool = False) -> float:
-    """How long a process takes; with `terminal` its stderr is one, so that it shows its progress."""
+    """How long a process takes; with `terminal` its stderr is one, so that it shows progress."""
     start = time.perf_counter()
     if terminal:
         reading, writing = pty.openpty()
