@@ -6,6 +6,7 @@ Training crops and served crops come from `align_face`; nothing else makes a cro
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
@@ -38,10 +39,10 @@ def fit_similarity(
     z = np.asarray(source, np.float64) @ (1, 1j)
     w = np.asarray(target, np.float64) @ (1, 1j)
     centred = z - z.mean()
-    spread = float(np.sum(np.abs(centred) ** 2))
+    spread = float(np.vdot(centred, centred).real)
     if spread == 0:
         raise ValueError("the points to align all coincide")
-    turn = np.sum(np.conj(centred) * (w - w.mean())) / spread
+    turn = np.vdot(centred, w - w.mean()) / spread
     shift = w.mean() - turn * z.mean()
     return np.array(
         [[turn.real, -turn.imag, shift.real], [turn.imag, turn.real, shift.imag]], np.float64
@@ -65,25 +66,34 @@ def warp(
     Returns:
         RGB uint8 ``[height, width, 3]``.
     """
-    scale = math.hypot(matrix[0, 0], matrix[1, 0])
+    # In Python's own numbers: on so few, numpy takes longer than OpenCV for the picture.
+    turn, shift = complex(matrix[0, 0], matrix[1, 0]), complex(matrix[0, 2], matrix[1, 2])
+    scale = abs(turn)
     height, width = image.shape[:2]
-    to_crop = np.vstack([matrix, (0, 0, 1)])
+    x0 = y0 = 0
+    factor_x = factor_y = 1.0
     if scale < 1:
         right, low = size
-        corners = np.array([[0, 0, 1], [right, 0, 1], [0, low, 1], [right, low, 1]]).T
-        quad = (np.linalg.inv(to_crop) @ corners)[:2]
+        quad = [(corner - shift) / turn for corner in (0, right, 1j * low, complex(right, low))]
         halvings = math.floor(-math.log2(scale))
-        x0, x1, halvings = _halved(*_span(quad[0], width, pad=2 / scale), width, halvings)
-        y0, y1, halvings = _halved(*_span(quad[1], height, pad=2 / scale), height, halvings)
+        across, down = [corner.real for corner in quad], [corner.imag for corner in quad]
+        x0, x1, halvings = _halved(*_span(across, width, pad=2 / scale), width, halvings)
+        y0, y1, halvings = _halved(*_span(down, height, pad=2 / scale), height, halvings)
         new_width = max(1, round((x1 - x0) * scale))
         new_height = max(1, round((y1 - y0) * scale))
         image = _reduced(image[y0:y1, x0:x1], new_width, new_height, halvings)
         factor_x, factor_y = (x1 - x0) / new_width, (y1 - y0) / new_height
-        to_crop = to_crop @ np.array([[factor_x, 0, x0], [0, factor_y, y0], [0, 0, 1]])
+        shift += turn * complex(x0, y0)
     # OpenCV puts whole numbers at pixel centres; agelens at their corners.
-    to_crop[:2, 2] += to_crop[:2, :2] @ (0.5, 0.5) - 0.5
+    shift += turn * complex(factor_x, factor_y) / 2 - (0.5 + 0.5j)
+    to_crop = np.array(
+        [
+            [turn.real * factor_x, -turn.imag * factor_y, shift.real],
+            [turn.imag * factor_x, turn.real * factor_y, shift.imag],
+        ]
+    )
     border = cv2.BORDER_REFLECT_101 if reflect else cv2.BORDER_CONSTANT
-    crop = cv2.warpAffine(image, to_crop[:2], size, flags=cv2.INTER_LINEAR, borderMode=border)
+    crop = cv2.warpAffine(image, to_crop, size, flags=cv2.INTER_LINEAR, borderMode=border)
     return crop  # type: ignore[return-value]
 
 
@@ -120,12 +130,14 @@ def _reduced(image: NDArray[np.uint8], width: int, height: int, halvings: int) -
     for _ in range(halvings):
         half = (image.shape[1] // 2, image.shape[0] // 2)
         image = cv2.resize(image, half, interpolation=cv2.INTER_AREA)  # type: ignore[assignment]
+    if image.shape[:2] == (height, width):
+        return image
     return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)  # type: ignore[return-value]
 
 
-def _span(values: NDArray[np.float64], length: int, pad: float) -> tuple[int, int]:
+def _span(values: Sequence[float], length: int, pad: float) -> tuple[int, int]:
     """The pixels of one axis that a warp needs, those that a reflection shows included."""
-    low, high = values.min() - pad, values.max() + pad
+    low, high = min(values) - pad, max(values) + pad
     reflected_low, reflected_high = 2 * length - high, -low  # what mirrors into the crop
     start = max(0, math.floor(min(low, reflected_low)))
     stop = min(length, math.ceil(max(high, reflected_high)))

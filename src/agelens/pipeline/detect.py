@@ -40,6 +40,7 @@ BORDERS = (0.25, 1.0)
 500 UTKFace crops 12 % score over 0.5 without one, 98 % with the first. The wider one is looked at
 only when the first shows nobody."""
 COARSE_SCORE = 0.3
+COARSE_LOGIT = math.log(COARSE_SCORE / (1 - COARSE_SCORE))
 FACE = 64
 """Side of a candidate's box in its own view, in pixels of the view."""
 SURROUNDINGS = (2, 3)
@@ -61,45 +62,48 @@ MAX_TILES_A_SIDE = 6
 class _View:
     """A rectangle of the picture, turned: what the network sees.
 
+    Places and directions are complex numbers, x + iy.
+
     Attributes:
         centre: in the picture.
-        scale: pixels of the view per pixel of the picture.
+        turn: what directions in the picture are multiplied by to be those in the view. Its size is
+            the scale, in pixels of the view per pixel of the picture.
         size: width and height in pixels of the view.
-        angle: of its upper side in the picture, in radians.
     """
 
-    centre: NDArray[np.float64]
-    scale: float
+    centre: complex
+    turn: complex
     size: tuple[int, int]
-    angle: float = 0.0
-
-    @property
-    def turn(self) -> NDArray[np.float64]:
-        """From directions in the picture to those in the view, ``[2, 2]``."""
-        cosine, sine = math.cos(self.angle), math.sin(self.angle)
-        return self.scale * np.array([[cosine, sine], [-sine, cosine]])
 
     def pixels(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """What it shows, ``[height, width, 3]``."""
         turn = self.turn
-        matrix = np.column_stack([turn, np.array(self.size) / 2 - turn @ self.centre])
+        shift = complex(*self.size) / 2 - turn * self.centre
+        matrix = np.array([[turn.real, -turn.imag, shift.real], [turn.imag, turn.real, shift.imag]])
         return warp(image, matrix, self.size, reflect=False)
 
 
 @dataclass(frozen=True, slots=True)
 class _Candidate:
-    """A face in picture pixels: box centre and side, keypoints ``[6, 2]``, score."""
+    """A face in picture pixels: box centre and side, keypoints ``[6]``, score."""
 
-    centre: NDArray[np.float64]
+    centre: complex
     side: float
-    points: NDArray[np.float64]
+    points: NDArray[np.complex128]
     score: float
 
-    @property
-    def box(self) -> Box:
-        half = self.side / 2
-        x, y = (float(value) for value in self.centre)
-        return Box(x - half, y - half, x + half, y + half)
+    @classmethod
+    def of(cls, face: Detection) -> _Candidate:
+        box = face.box
+        points = face.landmarks.to_array().view(np.complex128)[:, 0]
+        centre = complex(box.x1 + box.x2, box.y1 + box.y2) / 2
+        return cls(centre, box.width, points, face.score)
+
+    def found(self) -> Detection:
+        x, y, half = self.centre.real, self.centre.imag, self.side / 2
+        points = np.stack([self.points.real, self.points.imag], axis=-1)
+        box = Box(x - half, y - half, x + half, y + half)
+        return Detection(box, Landmarks.from_array(points), self.score)
 
 
 class FaceDetector:
@@ -167,15 +171,7 @@ class FaceDetector:
         Returns:
             The faces that are still there, largest box first; two that meet in one are one.
         """
-        candidates = [
-            _Candidate(
-                np.array([(face.box.x1 + face.box.x2) / 2, (face.box.y1 + face.box.y2) / 2]),
-                face.box.width,
-                face.landmarks.to_array(),
-                face.score,
-            )
-            for face in known
-        ]
+        candidates = [_Candidate.of(face) for face in known]
         return _detections(self._refined(image, candidates, min_score))
 
     def _refined(
@@ -190,14 +186,15 @@ class FaceDetector:
             views = []
             for candidate in candidates:
                 eyes = candidate.points[1] - candidate.points[0]
-                angle, size = math.atan2(eyes[1], eyes[0]), (sides * FACE, sides * FACE)
-                views.append(_View(candidate.centre, FACE / candidate.side, size, angle))
+                level = eyes.conjugate() / abs(eyes) if eyes else 1
+                turn = complex(FACE / candidate.side * level)
+                views.append(_View(candidate.centre, turn, (sides * FACE, sides * FACE)))
             unsure = []
             for candidate, found in zip(candidates, self._look(image, views), strict=True):
                 near = [
                     face
                     for face in found
-                    if np.hypot(*(face.centre - candidate.centre)) < candidate.side / 2
+                    if abs(face.centre - candidate.centre) < candidate.side / 2
                 ]
                 refined += near[:1]  # the best score comes first
                 if not near or near[0].score < SURE:
@@ -231,28 +228,27 @@ def _decode(
     view: _View, boxes: NDArray[np.float32], logits: NDArray[np.float32]
 ) -> list[_Candidate]:
     """The network's answer for one view, in picture pixels."""
-    scores = 1 / (1 + np.exp(-logits[:, 0].clip(-80, 80)))
-    chosen = np.flatnonzero(scores >= COARSE_SCORE)
-    scores = scores[chosen]
-    columns = view.size[0] // STRIDE
-    anchors = (np.stack([chosen % columns, chosen // columns], axis=-1) + 0.5) * STRIDE
-    values = boxes[chosen].reshape(-1, 8, 2).astype(np.float64)
-    places = values + anchors[:, None] - np.array(view.size) / 2
-    points = places @ np.linalg.inv(view.turn).T + view.centre  # row 1 is a size, not a place
-    sides = values[:, 1].mean(axis=1) / view.scale
+    chosen = np.flatnonzero(logits[:, 0] >= COARSE_LOGIT)
+    if not len(chosen):
+        return []
+    scores = 1 / (1 + np.exp(-logits[chosen, 0]))
+    rows, columns = np.divmod(chosen, view.size[0] // STRIDE)
+    anchors = (columns + 0.5 + 1j * (rows + 0.5)) * STRIDE - complex(*view.size) / 2
+    values = boxes[chosen].view(np.complex64)
+    sizes = values[:, 1].astype(np.complex128)  # not a place: width + i height
+    sides = (sizes.real + sizes.imag) / 2 / abs(view.turn)
+    points = (values + anchors[:, None]) / view.turn + view.centre
     return [
-        _Candidate(points[index, 0], float(sides[index]), points[index, 2:], float(scores[index]))
-        for index in _apart(points[:, 0], sides, scores)
-        if sides[index] > 0
+        _Candidate(complex(points[i, 0]), float(sides[i]), points[i, 2:], float(scores[i]))
+        for i in _apart(points[:, 0], sides, scores)
+        if sides[i] > 0
     ]
 
 
 def _detections(candidates: list[_Candidate]) -> tuple[Detection, ...]:
     """The candidates as results, largest first."""
-    candidates.sort(key=lambda face: (-face.side, *face.centre))
-    return tuple(
-        Detection(face.box, Landmarks.from_array(face.points), face.score) for face in candidates
-    )
+    candidates.sort(key=lambda face: (-face.side, face.centre.real, face.centre.imag))
+    return tuple(face.found() for face in candidates)
 
 
 def _whole(width: int, height: int, border: float) -> _View:
@@ -263,7 +259,7 @@ def _whole(width: int, height: int, border: float) -> _View:
         _units((width + 2 * border * longer) * scale),
         _units((height + 2 * border * longer) * scale),
     )
-    return _View(np.array([width / 2, height / 2]), scale, size)
+    return _View(complex(width, height) / 2, scale, size)
 
 
 def _tiles(width: int, height: int) -> list[_View]:
@@ -275,7 +271,7 @@ def _tiles(width: int, height: int) -> list[_View]:
     scale = COARSE_VIEW / side
     tall, rows = _spread(height, scale)
     wide, columns = _spread(width, scale)
-    return [_View(np.array([x, y]), scale, (wide, tall)) for y in rows for x in columns]
+    return [_View(complex(x, y), scale, (wide, tall)) for y in rows for x in columns]
 
 
 def _spread(length: int, scale: float) -> tuple[int, NDArray[np.float64]]:
@@ -297,18 +293,17 @@ def _units(length: float) -> int:
 
 def _suppress(candidates: Sequence[_Candidate]) -> list[_Candidate]:
     """One candidate for each face, best first."""
-    if not candidates:
-        return []
-    centres = np.stack([face.centre for face in candidates])
+    if len(candidates) < 2:
+        return list(candidates)
+    centres = np.array([face.centre for face in candidates])
     sides = np.array([face.side for face in candidates])
     scores = np.array([face.score for face in candidates], np.float32)
     return [candidates[index] for index in _apart(centres, sides, scores)]
 
 
 def _apart(
-    centres: NDArray[np.float64], sides: NDArray[np.float64], scores: NDArray[np.float32]
+    centres: NDArray[np.complex128], sides: NDArray[np.float64], scores: NDArray[np.float32]
 ) -> Sequence[int]:
     """Greedy non-maximum suppression: of boxes that overlap, the best score stays; best first."""
-    corners = centres - sides[:, None] / 2
-    boxes = np.column_stack([corners, sides, sides])
-    return cv2.dnn.NMSBoxes(boxes.tolist(), scores.tolist(), 0.0, OVERLAP)
+    corners = [centres.real - sides / 2, centres.imag - sides / 2, sides, sides]
+    return cv2.dnn.NMSBoxes(np.stack(corners, axis=-1).tolist(), scores.tolist(), 0.0, OVERLAP)
