@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import FrozenInstanceError
 from pathlib import Path
 
+import cv2
 import numpy as np
 import onnx
 import pytest
@@ -89,12 +90,18 @@ def test_a_picture_is_the_same_to_any_number_of_threads(photo: NDArray[np.uint8]
         assert one.age == pytest.approx(other.age, abs=2e-3)
 
 
-def test_quality_does_not_hang_on_what_the_model_reads(photo: NDArray[np.uint8]) -> None:
+def test_blur_is_told_alike_whatever_the_model_reads(photo: NDArray[np.uint8]) -> None:
     (found,) = FaceDetector().detect(photo)
     template = AgeModel("light").template
-    cuts = [cut_face(photo, found, template, side) for side in (96, 128, 160)]
-    assert [crop.shape for crop, _ in cuts] == [(96, 96, 3), (128, 128, 3), (160, 160, 3)]
-    assert len({quality for _, quality in cuts}) == 1
+    blurred = cv2.GaussianBlur(photo, (0, 0), 2)
+    cuts = [cut_face(blurred, found, template, side) for side in (128, 160, 224)]
+    assert [crop.shape for crop, _ in cuts] == [(side, side, 3) for side in (128, 160, 224)]
+    exact, *others = [quality for _, quality in cuts]
+    for quality in others:
+        assert quality.sharpness == pytest.approx(exact.sharpness, rel=0.04)
+        assert quality.brightness == pytest.approx(exact.brightness, abs=0.001)
+        assert quality.contrast == pytest.approx(exact.contrast, abs=0.002)
+        assert (quality.size, quality.yaw) == (exact.size, exact.yaw)
 
 
 def test_another_detector_can_be_given(estimator: AgeEstimator, photo: NDArray[np.uint8]) -> None:

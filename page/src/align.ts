@@ -139,7 +139,12 @@ function taps(length: number, count: number): [index: number, share: number][][]
 }
 
 /** A part of the picture, reduced by area averaging. */
-function reduce(image: Pixels, [x0, y0, x1, y1]: Part, width: number, height: number): Pixels {
+export function reduce(
+  image: Pixels,
+  [x0, y0, x1, y1]: Part,
+  width: number,
+  height: number,
+): Pixels {
   const across = taps(x1 - x0, width);
   const { data, step } = image;
   const out = new Uint8ClampedArray(width * height * 3); // rounds half to even

@@ -3,7 +3,7 @@
 import { alignFace } from "./align";
 import { Calibration, quantile } from "./calibrate";
 import { FaceDetector, type Network } from "./detect";
-import { measureQuality, SIDE } from "./quality";
+import { measureQuality } from "./quality";
 import { LANDMARKS, type Detection, type Face, type Manifest, type Pixels, type Quality } from "./types";
 
 /** The age model: `count` crops `[size, size, 3]` in a row to a distribution each. */
@@ -42,8 +42,7 @@ export class AgeEstimator {
     const qualities = detections.map(({ landmarks }, index) => {
       const crop = alignFace(image, landmarks, template, size);
       crops.set(crop, index * crop.length);
-      const seen = size === SIDE ? crop : alignFace(image, landmarks, template, SIDE);
-      return measureQuality(seen, landmarks, template, image.width, image.height);
+      return measureQuality(crop, landmarks, template, image.width, image.height);
     });
     const distributions = await this.predict(crops, detections.length);
     return detections.map((found, index) => ({

@@ -1,17 +1,17 @@
 /** How fit a face is for an estimate: `agelens/quality.py`, which says where the limits come from. */
 
-import { ALIGNMENT_POINTS, apply, fitSimilarity } from "./align";
+import { ALIGNMENT_POINTS, apply, fitSimilarity, reduce } from "./align";
 import { FAULTS, type Point, type Quality } from "./types";
 
 const NOSE_DEPTH = 0.8;
 const MIN_SIZE = 22;
-export const SIDE = 128;
+const SIDE = 128;
 const MIN_SHARPNESS = 2;
 const BRIGHTNESS = [0.03, 0.86] as const;
 const MAX_YAW = 45;
 const MAX_CUT_OFF = 0.5;
 
-/** Measure one face: its aligned crop `[SIDE, SIDE, 3]`, its landmarks, the picture's size. */
+/** Measure one face: its aligned crop, square and RGB, its landmarks, the picture's size. */
 export function measureQuality(
   crop: Uint8Array,
   landmarks: readonly Point[],
@@ -19,7 +19,7 @@ export function measureQuality(
   width: number,
   height: number,
 ): Quality {
-  const grey = toGrey(crop);
+  const grey = atSide(toGrey(crop));
   const matrix = fitSimilarity(template, landmarks.slice(0, ALIGNMENT_POINTS));
   const square = ([[0, 0], [1, 0], [1, 1], [0, 1]] as Point[]).map((p) => apply(matrix, p));
   const light = spread(grey);
@@ -48,6 +48,17 @@ function toGrey(crop: Uint8Array): Float64Array {
     const [red, green, blue] = [crop[3 * i]!, crop[3 * i + 1]!, crop[3 * i + 2]!];
     return (red * 9798 + green * 19235 + blue * 3735 + 16384) >> 15;
   });
+}
+
+/** As if the crop had been cut `SIDE` pixels wide: sharpness depends on it. */
+function atSide(grey: Float64Array): Float64Array {
+  const size = Math.sqrt(grey.length);
+  if (size === SIDE) return grey;
+  const length = 3 * grey.length;
+  const data = Uint8ClampedArray.from({ length }, (_, i) => grey[Math.floor(i / 3)]!);
+  const crop = { data, width: size, height: size, step: 3 as const };
+  const small = reduce(crop, [0, 0, size, size], SIDE, SIDE).data;
+  return Float64Array.from({ length: SIDE * SIDE }, (_, i) => small[3 * i]!);
 }
 
 function laplacian(grey: Float64Array): Float64Array {
