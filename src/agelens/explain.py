@@ -1,4 +1,4 @@
-"""Where in a face its age comes from: hide one place after another, and see what the model says.
+"""Which parts of a face its age comes from: hide each in turn, and estimate again.
 
 Occlusion sensitivity (Zeiler and Fergus, ECCV 2014) needs nothing but the model's answers, so that
 what is shown is the model file that serves, in its own precision.
@@ -23,7 +23,7 @@ from agelens.pipeline.images import ImageSource, describe, load_image
 from agelens.types import Face
 
 GRID = 16
-"""Places along each side at which the face is hidden."""
+"""Number of places along each side of the crop at which a part is hidden."""
 PATCH = 0.2
 """Side of the square that hides, in sides of the crop: about an eye with its brow."""
 GREY = 127
@@ -32,7 +32,7 @@ and answers for what is hidden, not for the square."""
 PANEL = 384
 """Side in pixels of the drawn crop and map."""
 LEAST_SCALE = 1.0
-"""Years at the end of the colours at least, so that a map of next to nothing looks like it."""
+"""Least number of years at the ends of the colour scale, so that small effects look small."""
 OLDER, YOUNGER = (213, 94, 0), (0, 114, 178)
 """RGB; told apart by colour-blind people too (Okabe and Ito)."""
 
@@ -128,8 +128,8 @@ def draw_explanation(explanation: Explanation) -> NDArray[np.uint8]:
     heading = f"{face.age:.1f} years, {interval.low:.0f} to {interval.high:.0f}"
     draw.text((gap, title / 2), heading, "black", ImageFont.load_default(1.3 * text), "lm")
     beside = right + bar.shape[1] + gap / 3
-    for share, label in ((0.0, f"{limit:+.1f} y"), (0.5, "0"), (1.0, f"{-limit:+.1f} y")):
-        draw.text((beside, title + share * PANEL), label, "black", font, "lm")
+    for place, label in ((0.0, f"{limit:+.1f} y"), (0.5, "0"), (1.0, f"{-limit:+.1f} y")):
+        draw.text((beside, title + place * PANEL), label, "black", font, "lm")
     note = "Orange: what is here makes the face look older. Blue: younger."
     draw.text((PANEL + 2 * gap, title + PANEL + gap), note, "black", font, "lt")
     return np.asarray(drawn)
@@ -170,8 +170,8 @@ def write_explanations(
     return names
 
 
-def _coloured(ground: NDArray[np.float64], share: NDArray[np.float64]) -> NDArray[np.uint8]:
-    """Lay the colours over RGB `ground` ``[H, W, 3]``, the stronger the nearer `share` is to 1."""
-    colour = np.where(share[..., None] > 0, OLDER, YOUNGER)
-    strength = np.abs(share)[..., None]
+def _coloured(ground: NDArray[np.float64], values: NDArray[np.float64]) -> NDArray[np.uint8]:
+    """Colour RGB `ground` ``[H, W, 3]``; the nearer a value is to -1 or 1, the stronger."""
+    colour = np.where(values[..., None] > 0, OLDER, YOUNGER)
+    strength = np.abs(values)[..., None]
     return np.rint(ground + strength * (colour - ground)).astype(np.uint8)

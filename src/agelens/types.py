@@ -81,7 +81,8 @@ class Detection:
 class Interval:
     """Ages from `low` to `high`, both included, in completed years.
 
-    Over many faces like those of the calibration, a share `coverage` of the true ages is inside.
+    Over many faces like those of the calibration, the fraction `coverage` of the true ages is
+    inside.
     """
 
     low: float
@@ -101,8 +102,8 @@ class Quality:
         brightness: mean of the aligned face, 0 black to 1 white.
         contrast: standard deviation of the aligned face, 0 to about 0.5.
         yaw: degrees by which the head is turned to the picture's right; a rough estimate.
-        cut_off: share of the aligned face that lies outside the picture, 0 to 1.
-        reasons: what is out of bounds, of "small", "blurred", "dark", "bright", "turned" and
+        cut_off: fraction of the aligned face that lies outside the picture, 0 to 1.
+        reasons: which measures are out of bounds: "small", "blurred", "dark", "bright", "turned" or
             "cut off"; empty for a good face.
     """
 

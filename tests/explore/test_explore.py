@@ -20,11 +20,11 @@ from numpy.typing import NDArray
 from agelens.data.manifest import Dataset
 from agelens.explore.measures import (
     contrast,
+    cut_off_fraction,
     effective_side,
     flatness,
     lettering,
     mean_colour,
-    missing_share,
     roll,
     sharpness,
     yaw,
@@ -94,12 +94,12 @@ def test_yaw_follows_the_nose() -> None:
     assert 5 < right < 30
 
 
-def test_missing_share_by_hand() -> None:
+def test_cut_off_fraction_by_hand() -> None:
     whole = Landmarks.from_array(POINTS)
-    assert missing_share(whole, TEMPLATE, 100, 100) == pytest.approx(0, abs=1e-6)
-    assert missing_share(whole, TEMPLATE, 100, 75) == pytest.approx(0.25, abs=1e-6)
+    assert cut_off_fraction(whole, TEMPLATE, 100, 100) == pytest.approx(0, abs=1e-6)
+    assert cut_off_fraction(whole, TEMPLATE, 100, 75) == pytest.approx(0.25, abs=1e-6)
     away = Landmarks.from_array(POINTS - [40, 0])
-    assert missing_share(away, TEMPLATE, 100, 100) == pytest.approx(0.4, abs=1e-6)
+    assert cut_off_fraction(away, TEMPLATE, 100, 100) == pytest.approx(0.4, abs=1e-6)
 
 
 def test_lettering_sees_letters_outside_the_face_only() -> None:

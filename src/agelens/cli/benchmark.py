@@ -21,10 +21,13 @@ def benchmark(
     ] = None,
     model: Model = "light",
     threads: Annotated[
-        str, typer.Option(metavar="N,N", help="Threads. [default: 1, 2 and one a processor]")
+        str,
+        typer.Option(
+            metavar="N,N", help="Numbers of threads to measure. [default: 1, 2 and one a processor]"
+        ),
     ] = "",
     repeat: Annotated[
-        int, typer.Option(min=1, max=100_000, help="Times that each picture is estimated.")
+        int, typer.Option(min=1, max=100_000, help="How often each picture is estimated.")
     ] = 50,
     json_file: Annotated[
         Path | None, typer.Option("--json", metavar="FILE", help="Write every figure here.")

@@ -15,7 +15,10 @@ def calibrate(
     model: Annotated[Path, typer.Argument(help="A model file; it is changed in place.")],
     data: Folder,
     splits: Annotated[
-        list[str], typer.Option("--split", help="Faces that it did not learn from; repeatable.")
+        list[str],
+        typer.Option(
+            "--split", help="Parts of the dataset that the model was not trained on; repeatable."
+        ),
     ] = ["calibration"],  # noqa: B006 - Typer reads it
     jobs: Jobs = None,
 ) -> None:

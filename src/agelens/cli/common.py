@@ -27,7 +27,7 @@ Device = Annotated[
     typer.Option(envvar="AGELENS_DEVICE", help="auto, cpu, cuda, coreml …; see `agelens doctor`."),
 ]
 Coverage = Annotated[
-    float, typer.Option(min=0.01, max=0.99, help="How many of the true ages the intervals hold.")
+    float, typer.Option(min=0.01, max=0.99, help="Fraction of true ages inside the intervals.")
 ]
 Jobs = Annotated[
     int | None, typer.Option(min=1, help="Pictures in work at once. [default: one a processor]")
@@ -44,6 +44,10 @@ RowFile = Annotated[
 ]
 Resume = Annotated[
     bool, typer.Option("--resume", help="With -o: go on with a run that was cut off.")
+]
+MinScore = Annotated[
+    float,
+    typer.Option(min=0, max=1, help="Least detector score of a face; the others are left out."),
 ]
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="A prepared dataset.")]
 

@@ -18,7 +18,10 @@ def decide(
     ],
     age: Annotated[int, typer.Option(min=1, max=100, help="The legal age.")] = 18,
     challenge: Annotated[
-        int, typer.Option(min=1, max=116, help="Who is estimated below it is challenged.")
+        int,
+        typer.Option(
+            min=1, max=116, help="Faces estimated below this age are asked for a document."
+        ),
     ] = 25,
     form: Annotated[
         OutputFormat, typer.Option("--format", "-f", help="How the decisions are printed.")
@@ -32,7 +35,7 @@ def decide(
     device: Device = "auto",
     jobs: Jobs = None,
 ) -> None:
-    """Say of every face whether it passes an age check or is to be asked for a document.
+    """Check every face against a legal age: pass, or challenge (ask for a document).
 
     A pass is no proof of age. Read docs/thresholds.md before you use it.
 

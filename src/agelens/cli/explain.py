@@ -1,4 +1,4 @@
-"""`agelens explain`: where in a face its age comes from."""
+"""`agelens explain`: which parts of a face its age comes from."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from agelens.cli.common import Model, app
+from agelens.cli.common import MinScore, Model, app
 
 
 @app.command()
@@ -22,12 +22,10 @@ def explain(
             help="A folder for a picture of each face, or a .png or .jpg file for the largest.",
         ),
     ],
-    min_score: Annotated[
-        float, typer.Option(min=0, max=1, help="Leave out faces that are less sure.")
-    ] = 0.5,
+    min_score: MinScore = 0.5,
     model: Model = "light",
 ) -> None:
-    """Draw where in each face the age comes from, in years."""
+    """Draw how many years each part of a face adds to the estimate."""
     from agelens.explain import write_explanations
 
     for path in write_explanations(photo, output, model=model, min_score=min_score):

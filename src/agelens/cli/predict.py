@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from agelens.cli.common import Coverage, Device, Jobs, Model, Resume, RowFile, app
+from agelens.cli.common import Coverage, Device, Jobs, MinScore, Model, Resume, RowFile, app
 from agelens.cli.rows import OutputFormat
 
 
@@ -22,14 +22,13 @@ def predict(
     output: RowFile = None,
     resume: Resume = False,
     save: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Write annotated pictures here.")
+        Path | None,
+        typer.Option(metavar="DIR", help="Write annotated copies of the pictures to this folder."),
     ] = None,
     largest: Annotated[
         bool, typer.Option("--largest", help="Only each picture's largest face.")
     ] = False,
-    min_score: Annotated[
-        float, typer.Option(min=0, max=1, help="Leave out faces that are less sure.")
-    ] = 0.5,
+    min_score: MinScore = 0.5,
     coverage: Coverage = 0.9,
     model: Model = "light",
     device: Device = "auto",

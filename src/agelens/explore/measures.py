@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agelens.pipeline.align import align_face
-from agelens.pipeline.quality import Grey, brightness, contrast, missing_share, sharpness, yaw
+from agelens.pipeline.quality import Grey, brightness, contrast, cut_off_fraction, sharpness, yaw
 from agelens.types import Landmarks
 
 FACE_SIDE = 128
@@ -127,5 +127,5 @@ def measure(
         "sharpness": sharpness(face),
         "roll": roll(landmarks),
         "yaw": yaw(landmarks),
-        "missing": missing_share(landmarks, template, width, height),
+        "missing": cut_off_fraction(landmarks, template, width, height),
     }

@@ -1,4 +1,4 @@
-"""How fit a face is for an estimate: measures of its picture, and which are out of bounds."""
+"""Quality of a face's picture: measures, and which of them make an estimate less reliable."""
 
 from __future__ import annotations
 
@@ -64,17 +64,17 @@ def yaw(landmarks: Landmarks) -> float:
     return float(np.degrees(np.arctan2(offset, NOSE_DEPTH)))
 
 
-def missing_share(
+def cut_off_fraction(
     landmarks: Landmarks, template: NDArray[np.float64], width: int, height: int
 ) -> float:
-    """Share of the aligned face that lies outside the picture, 0 to 1: a face that is cut off."""
+    """Fraction of the aligned face that lies outside the picture, 0 to 1."""
     points = landmarks.to_array()[:ALIGNMENT_POINTS]
     matrix = fit_similarity(template, points)
     square = np.array([[0, 0], [1, 0], [1, 1], [0, 1]], float)
     corners = (square @ matrix[:, :2].T + matrix[:, 2]).astype(np.float32)
     frame = np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float32)
     inside, _ = cv2.intersectConvexConvex(corners, frame)
-    return float(1 - inside / abs(cv2.contourArea(corners)))
+    return float(np.clip(1 - inside / abs(cv2.contourArea(corners)), 0, 1))
 
 
 def measure_quality(
@@ -99,8 +99,8 @@ def measure_quality(
     matrix = fit_similarity(template, landmarks.to_array()[:ALIGNMENT_POINTS])
     size = float(np.hypot(matrix[0, 0], matrix[1, 0]))
     sharp, light, turn = sharpness(grey), brightness(grey), yaw(landmarks)
-    lost = missing_share(landmarks, template, width, height)
-    faults = {
+    lost = cut_off_fraction(landmarks, template, width, height)
+    out_of_bounds = {
         "small": size < MIN_SIZE,
         "blurred": sharp < MIN_SHARPNESS,
         "dark": light < BRIGHTNESS[0],
@@ -108,7 +108,7 @@ def measure_quality(
         "turned": abs(turn) > MAX_YAW,
         "cut off": lost > MAX_CUT_OFF,
     }
-    reasons = tuple(name for name, found in faults.items() if found)
+    reasons = tuple(name for name, found in out_of_bounds.items() if found)
     return Quality(size, sharp, light, contrast(grey), turn, lost, reasons)
 
 

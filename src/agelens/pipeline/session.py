@@ -105,14 +105,14 @@ def device_of(session: onnxruntime.InferenceSession) -> str:
 
 
 class Workers:
-    """Threads that share out the calls of the networks for one picture.
+    """Threads that run the calls of a network for one picture at the same time.
 
-    Each call is too small to be worth several threads; but a picture has many, one of every view
-    and one of every face.
+    A single call is too small for several threads; but a picture needs many calls: one for each
+    view of the detector and one for each face.
 
     Args:
         threads: at work at once; 0 takes one for each processor of this process.
-        session: the network, of which a GPU gets everything in one call.
+        session: the network; a GPU gets everything in one call, so that one thread is enough.
     """
 
     def __init__(self, threads: int, session: onnxruntime.InferenceSession) -> None:
