@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
+import sys
 import zlib
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from agelens import ImageError, ImageTooLargeError, UnreadableImageError
-from agelens.pipeline.images import load_image
+from agelens.pipeline.images import FORMATS, SUFFIXES, load_image
 
 
 def encode(image: Image.Image, kind: str, **options: object) -> bytes:
@@ -32,10 +33,90 @@ def pixels(small: Image.Image) -> NDArray[np.uint8]:
     return np.array(small)
 
 
-def test_formats_that_would_start_a_program_are_not_read() -> None:
+def test_no_other_part_of_pillow_sees_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    def opened(*_: object) -> None:
+        raise AssertionError("opened")
+
+    Image.init()
+    for kind in set(Image.OPEN) - set(FORMATS):
+        monkeypatch.setitem(Image.OPEN, kind, (opened, None))
     page = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 90 70\n%%EndComments\n"
-    with pytest.raises(UnreadableImageError, match="EPS files are not read"):
+    with pytest.raises(UnreadableImageError, match="PostScript is not read"):
         load_image(page)
+    with pytest.raises(UnreadableImageError, match="format that is not read"):
+        load_image(encode(Image.new("RGB", (64, 64)), "PCX"))
+
+
+@pytest.mark.parametrize("start", [b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n"])
+def test_jpeg_xl_is_named(start: bytes) -> None:
+    with pytest.raises(UnreadableImageError, match="JPEG XL pictures are not read"):
+        load_image(start + bytes(64))
+
+
+def test_a_video_is_sent_to_its_command() -> None:
+    with pytest.raises(UnreadableImageError, match="agelens video"):
+        load_image(b"\0\0\0\x14ftypisom\0\0\2\0isom" + bytes(64))
+
+
+def test_heic_without_its_package_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    with pytest.raises(UnreadableImageError, match=r"pip install 'agelens\[heif\]'"):
+        load_image(b"\0\0\0\x18ftypmif1\0\0\0\0mif1heic" + bytes(64))
+
+
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_heic_is_read(small: Image.Image, orientation: int) -> None:
+    heif = pytest.importorskip("pillow_heif")
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    stream = io.BytesIO()
+    heif.from_pillow(small).save(stream, quality=90, exif=exif.tobytes())
+    upright = small.transpose(Image.Transpose.ROTATE_270) if orientation == 6 else small
+    loaded = load_image(stream.getvalue())
+    assert np.abs(loaded.astype(int) - np.array(upright)).mean() < 3
+
+
+def test_less_common_formats_and_endings(small: Image.Image, pixels: NDArray[np.uint8]) -> None:
+    other = Image.new("RGB", small.size, "navy")
+    files = {
+        ".mpo": encode(small, "MPO", save_all=True, append_images=[other], quality=95),
+        ".j2k": encode(small, "JPEG2000", no_jp2=True),
+        ".pnm": encode(small, "PPM"),
+        ".apng": encode(small, "PNG", save_all=True, append_images=[other]),
+        ".avif": encode(small, "AVIF", quality=95),
+        ".dib": encode(small, "DIB"),
+    }
+    for ending, data in files.items():
+        assert ending in SUFFIXES
+        loaded = load_image(data)
+        assert np.abs(loaded.astype(int) - pixels).mean() < 3, ending
+    assert {".heic", ".heif", ".jxl", ".pfm", ".pbm"} <= SUFFIXES
+
+
+@pytest.mark.parametrize("kind", ["GIF", "PNG", "WEBP"])
+def test_an_animated_pil_image_is_read_where_it_is(small: Image.Image, kind: str) -> None:
+    frames = [Image.new("RGB", small.size, shade) for shade in ("white", "red", "blue")]
+    data = encode(frames[0], kind, save_all=True, append_images=frames[1:])
+    shown = []
+    with Image.open(io.BytesIO(data)) as image:
+        for index in range(3):
+            image.seek(index)
+            shown.append(tuple(load_image(image)[64, 64] > 127))
+            assert image.tell() == index
+    assert shown == [(True, True, True), (True, False, False), (False, False, True)]
+
+
+def test_pictures_that_cost_too_much_are_refused_before_decoding(small: Image.Image) -> None:
+    many = encode(small, "JPEG", progressive=True)
+    last = many[many.rindex(b"\xff\xda") : -2]
+    with pytest.raises(ImageTooLargeError, match="scans"):
+        load_image(many[:-2] + 60 * last + many[-2:], max_pixels=40_000)
+    assert load_image(many[:-2] + 3 * last + many[-2:], max_pixels=40_000).shape == (128, 128, 3)
+    plain = bytes.fromhex(
+        "524946461e000000574542505650384c110000002f57dbd5060750c1e295b1ff8188e87f0000"
+    )
+    with pytest.raises(ImageTooLargeError, match="7000 x 7000 pixels in 38 bytes hold no picture"):
+        load_image(plain)
 
 
 def test_path_bytes_pil_and_array_give_the_same_pixels(

@@ -11,9 +11,10 @@ from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, ImageOps
+from PIL import ExifTags, Image, UnidentifiedImageError, features
 
 from agelens.errors import ImageTooLargeError, UnreadableImageError
+from agelens.pipeline.repair import BrokenOffError, repair, require_whole
 
 ImageSource = str | os.PathLike[str] | bytes | IO[bytes] | Image.Image | NDArray[np.uint8]
 """A path, the bytes of an image file, an open file, a PIL image, or a uint8 array ``[H, W, 3]``."""
@@ -21,36 +22,49 @@ SOURCE_TYPES = (str, os.PathLike, bytes, Image.Image, np.ndarray)
 
 MAX_PIXELS = 100_000_000
 MIN_SIDE = 8
-SUFFIXES = frozenset(
-    [
-        ".jpg",
-        ".jpeg",
-        ".jpe",
-        ".jfif",
-        ".png",
-        ".webp",
-        ".bmp",
-        ".dib",
-        ".tif",
-        ".tiff",
-        ".gif",
-        ".avif",
-        ".jp2",
-        ".ppm",
-        ".pgm",
-    ]
-)
+MAX_SCANS = 20
+"""A JPEG may build up its picture in many scans, and each costs as much as the picture. So many of
+the largest picture are decoded at most; of smaller ones, more."""
+EMPTY_PIXELS, EMPTY_RATIO = 16_000_000, 50_000
+"""A picture of more pixels than the first, and more than the second for each byte of its file, is
+one plain colour: it costs much memory, and holds nobody."""
+# fmt: off
+SUFFIXES = frozenset([
+    ".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".apng", ".webp", ".gif", ".bmp", ".dib",
+    ".tif", ".tiff", ".avif", ".avifs", ".heic", ".heif", ".hif", ".jp2", ".j2k", ".j2c", ".jpc",
+    ".jpx", ".jpf", ".ppm", ".pgm", ".pbm", ".pnm", ".pfm", ".jxl",
+])
+# fmt: on
 """File endings that count as pictures when a folder is read."""
 
-FORMATS = frozenset(
-    ["JPEG", "MPO", "PNG", "WEBP", "BMP", "DIB", "TIFF", "GIF", "AVIF", "JPEG2000", "PPM"]
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "DIB", "TIFF", "PPM", "JPEG2000", "AVIF")
+"""Pillow's names of what is decoded. Its other parts see no file: EPS would start Ghostscript."""
+_HEIF_BRANDS = frozenset(
+    [b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1"]
 )
-"""Pillow's names of what is decoded. Of its others, EPS would start Ghostscript."""
+_NOT_READ = {
+    b"\xff\x0a": "JPEG XL pictures are not read; save it as JPEG or PNG",
+    b"\0\0\0\x0cJXL ": "JPEG XL pictures are not read; save it as JPEG or PNG",
+    b"%PDF": "a PDF; save its picture as JPEG or PNG",
+    b"%!PS": "PostScript is not read; save it as JPEG or PNG",
+    b"8BPS": "Photoshop's files are not read; save it as JPEG or PNG",
+}
+"""By how a file begins, what to say of it."""
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""What makes a picture upright, by its EXIF orientation."""
 
 # What Pillow's decoders raise on files that are broken in one way or another.
 _DECODER_ERRORS = (
     OSError, SyntaxError, ValueError, EOFError, TypeError, KeyError, IndexError, OverflowError,
-    AttributeError, RuntimeError, struct.error, zlib.error,
+    AttributeError, RuntimeError, StopIteration, struct.error, zlib.error,
 )  # fmt: skip
 
 
@@ -60,11 +74,13 @@ def load_image(
     """Read an image.
 
     The EXIF turn is applied, transparency is laid on white, 16-bit and grey pictures become 8-bit
-    RGB, and of an animation the first frame is taken.
+    RGB. Of an animated file the first frame is taken, of an animated PIL image the one that it is
+    at; the caller's image is left as it was. What is broken beside the pixels does not matter, nor
+    does a missing end, as long as `agelens.pipeline.repair.LEAST_WHOLE` of the picture is there.
 
     Args:
-        source: a path, the bytes of a file, a PIL image, or an RGB uint8 array ``[H, W, 3]``
-            (an array is taken as it is, a grey one ``[H, W]`` is repeated).
+        source: a path, the bytes of a file, an open binary file, a PIL image, or an RGB uint8
+            array ``[H, W, 3]`` (an array is taken as it is, a grey one ``[H, W]`` is repeated).
         max_pixels: refuse pictures that claim more, before they are decoded.
         bgr: an array's channels are blue, green, red, not RGB.
 
@@ -79,7 +95,7 @@ def load_image(
     if isinstance(source, np.ndarray):
         pixels = _from_array(source[..., ::-1] if bgr and source.ndim == 3 else source, name)
     elif isinstance(source, Image.Image):
-        pixels = _to_rgb(source, name, max_pixels)
+        pixels = _from_pil(source, name, max_pixels)
     else:
         pixels = _decode(_read(source, name), name, max_pixels)
     height, width = pixels.shape[:2]
@@ -122,35 +138,105 @@ def _read(source: str | os.PathLike[str] | bytes | IO[bytes], name: str) -> byte
 
 def _decode(data: bytes, name: str, max_pixels: int) -> NDArray[np.uint8]:
     try:
-        image = Image.open(io.BytesIO(data))
+        with _open(data, name) as image:
+            _check_cost(image, data, name, max_pixels)
+            return _to_rgb(image)
     except Image.DecompressionBombError as error:
         raise ImageTooLargeError(name, f"more than {max_pixels:,} pixels") from error
     except _DECODER_ERRORS as error:
-        raise UnreadableImageError(name, "not an image that Pillow can read") from error
-    with image:
-        if image.format not in FORMATS:
-            raise UnreadableImageError(name, f"{image.format} files are not read")
-        return _to_rgb(image, name, max_pixels)
+        first = error
+    try:
+        repaired = repair(data)
+        with _open(repaired, name) as image:
+            _check_cost(image, repaired, name, max_pixels)
+            require_whole(np.asarray(image), data)
+            return _to_rgb(image)
+    except Image.DecompressionBombError as error:
+        raise ImageTooLargeError(name, f"more than {max_pixels:,} pixels") from error
+    except _DECODER_ERRORS as error:
+        raise UnreadableImageError(name, _reason(data, first, error)) from first
 
 
-def _to_rgb(image: Image.Image, name: str, max_pixels: int) -> NDArray[np.uint8]:
+def _open(data: bytes, name: str) -> Image.Image:
+    brands = _brands(data)
+    if brands & _HEIF_BRANDS and not brands & {b"avif", b"avis"}:
+        try:
+            from pillow_heif import HeifImageFile
+        except ModuleNotFoundError as error:
+            need = "HEIC pictures need pillow-heif: pip install 'agelens[heif]'"
+            raise UnreadableImageError(name, need) from error
+        heif: Image.Image = HeifImageFile(io.BytesIO(data))
+        return heif
+    return Image.open(io.BytesIO(data), formats=FORMATS)
+
+
+def _brands(data: bytes) -> set[bytes]:
+    """What an ISO media file says that it is: HEIC, AVIF, a video."""
+    if data[4:8] != b"ftyp":
+        return set()
+    length = min(int.from_bytes(data[:4]), 256)
+    return {data[start : start + 4] for start in (8, *range(16, length, 4))}
+
+
+def _reason(data: bytes, first: Exception, second: Exception) -> str:
+    """Why neither the file nor what was saved of it could be decoded."""
+    if isinstance(second, BrokenOffError):
+        return str(second)
+    for start, words in _NOT_READ.items():
+        if data.startswith(start):
+            return words
+    if b"avif" in _brands(data) and not features.check("avif"):
+        return "this Pillow reads no AVIF; try: pip install --upgrade pillow"
+    if isinstance(first, UnidentifiedImageError):
+        if data[4:8] == b"ftyp" and not _brands(data) & {b"avif", *_HEIF_BRANDS}:
+            return "not a picture; for a video, use `agelens video`"
+        return "not a picture, or of a format that is not read"
+    return f"the image is broken ({first})"
+
+
+def _check_cost(image: Image.Image, data: bytes, name: str, max_pixels: int) -> None:
+    """Refuse, before anything is decoded, what would cost more than a picture is allowed to."""
+    count = image.width * image.height
+    if count > max_pixels:
+        raise ImageTooLargeError(name, _too_large(image.width, image.height, max_pixels))
+    size = f"{image.width} x {image.height} pixels"
+    if image.format in ("JPEG", "MPO"):
+        scans = data.count(b"\xff\xda")
+        if scans * count > MAX_SCANS * max_pixels:
+            raise ImageTooLargeError(name, f"{scans} scans of {size} take too long to decode")
+    if count > max(EMPTY_PIXELS, EMPTY_RATIO * len(data)):
+        raise ImageTooLargeError(name, f"{size} in {len(data)} bytes hold no picture")
+
+
+def _from_pil(image: Image.Image, name: str, max_pixels: int) -> NDArray[np.uint8]:
     if image.width * image.height > max_pixels:
         raise ImageTooLargeError(name, _too_large(image.width, image.height, max_pixels))
     try:
-        if getattr(image, "is_animated", False) and image.tell() != 0:
-            image.seek(0)
-        image.load()
-        # Every copy of a large picture counts: none is made that is not needed.
-        turned = image.getexif().get(ExifTags.Base.Orientation, 1) != 1
-        upright = ImageOps.exif_transpose(image) if turned else image
-        if upright.mode in ("I", "F") or upright.mode.startswith("I;16"):
-            return np.repeat(_deep_grey(upright)[..., None], 3, axis=2)
-        if upright.has_transparency_data:
-            rgba = upright.convert("RGBA")
-            upright = Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba)
-        return np.array(upright if upright.mode == "RGB" else upright.convert("RGB"))
+        return _to_rgb(image)
     except _DECODER_ERRORS as error:
         raise UnreadableImageError(name, f"the image is broken ({error})") from error
+
+
+def _to_rgb(image: Image.Image) -> NDArray[np.uint8]:
+    image.load()
+    # Every copy of a large picture counts: none is made that is not needed.
+    turn = _TURNS.get(_orientation(image))
+    upright = image if turn is None else image.transpose(turn)
+    if upright.mode in ("I", "F") or upright.mode.startswith("I;16"):
+        return np.repeat(_deep_grey(upright)[..., None], 3, axis=2)
+    if upright.has_transparency_data:
+        rgba = upright.convert("RGBA")
+        upright = Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba)
+    return np.array(upright if upright.mode == "RGB" else upright.convert("RGB"))
+
+
+def _orientation(image: Image.Image) -> int:
+    """From 1 to 8 as EXIF counts them; 1, upright, where it cannot be read."""
+    try:
+        value = image.getexif().get(ExifTags.Base.Orientation, 1)
+    except _DECODER_ERRORS:
+        return 1
+    return value if isinstance(value, int) else 1
 
 
 def _deep_grey(image: Image.Image) -> NDArray[np.uint8]:
