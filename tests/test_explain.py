@@ -102,7 +102,7 @@ def test_what_cannot_be_explained_is_a_sentence(tmp_path: Path) -> None:
     out = tmp_path / "out"
     for arguments, reason in (
         ([grey, "-o", out], "no face was found"),
-        ([text, "-o", out], "not an image"),
+        ([text, "-o", out], "not a picture"),
         ([tmp_path / "nowhere.jpg", "-o", out], "No such file"),
         ([ASTRONAUT, "-o", out, "--model", "nobody"], "nobody"),
         ([ASTRONAUT, "-o", tmp_path / "file" / "out"], "cannot be written"),

@@ -1,4 +1,4 @@
-"""Many pictures at once, in order, with bounded memory."""
+"""Many pictures at once, in order, with bounded memory; and how long work reports its progress."""
 
 from __future__ import annotations
 
@@ -11,6 +11,12 @@ from typing import TypeVar
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+Progress = Callable[[int, int], None]
+"""Called with the number of things done and their total."""
+
+
+def silent(_done: int, _total: int) -> None:
+    """Report to nobody."""
 
 
 def default_jobs() -> int:

@@ -103,7 +103,7 @@ def test_the_memory_of_a_fresh_process_is_its_own(monkeypatch: pytest.MonkeyPatc
         (["--repeat", "0"], 2, "0 is not in the range"),
         (["--model", "nobody"], 1, "nobody: no such file"),
         (["/nowhere.jpg"], 1, "/nowhere.jpg: No such file"),
-        ([__file__], 1, "not an image that Pillow can read"),
+        ([__file__], 1, "not a picture, or of a format that is not read"),
     ],
 )
 def test_what_cannot_be_measured_is_said(options: list[str], code: int, words: str) -> None:

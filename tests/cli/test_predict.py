@@ -61,7 +61,7 @@ def test_a_folder_goes_on_past_a_broken_file(folder: Path) -> None:
     assert [len(picture["faces"]) for picture in pictures] == [1, 0, 1]
     assert [bool(picture["error"]) for picture in pictures] == [False, True, False]
     messages = done.stderr.decode()
-    assert "broken.jpg: not an image" in messages
+    assert "broken.jpg: not a picture" in messages
     assert "1 of 3 failed" in messages
     saved = sorted(path.relative_to(folder / "out") for path in (folder / "out").rglob("*.*"))
     assert saved == [Path("a.jpg"), Path("фото/été 2024/顔 [1].JPG")]
@@ -158,5 +158,5 @@ def test_two_thousand_pictures_with_three_broken_ones(tmp_path: Path) -> None:
     ages = {face["age"] for picture in pictures for face in picture["faces"]}
     assert sum(len(picture["faces"]) for picture in pictures) == 250
     assert max(ages) - min(ages) < 0.01
-    assert done.stderr.decode().count("not an image") == 3
+    assert done.stderr.decode().count("the image is broken") == 3
     assert "3 of 2000 failed" in done.stderr.decode()

@@ -24,8 +24,8 @@ from agelens.data.prepare import prepare, summary
 from agelens.data.scan import perceptual_hash, scan
 from agelens.data.sources import Labels, list_files, parse_name, unpack
 from agelens.data.split import PARTS, assign_splits
+from agelens.parallel import silent
 from agelens.pipeline.images import load_image
-from agelens.progress import silent
 
 
 @pytest.mark.parametrize(

@@ -16,9 +16,8 @@ from agelens.benchmark.steps import throughput, time_steps, time_totals
 from agelens.draw import draw_face
 from agelens.errors import UnreadableImageError
 from agelens.estimator import AgeEstimator
-from agelens.parallel import default_jobs
+from agelens.parallel import Progress, default_jobs, silent
 from agelens.pictures import find_pictures
-from agelens.progress import Progress, silent
 
 DRAWN = "a drawn face"
 

@@ -12,9 +12,9 @@ from agelens.data.labels import LabelTable
 from agelens.data.scan import Row, scan
 from agelens.data.sources import Labels, list_files, unpack
 from agelens.errors import DataError
+from agelens.parallel import Progress, silent
 from agelens.pipeline.images import SUFFIXES
 from agelens.pipeline.model import AgeModel
-from agelens.progress import Progress, silent
 
 
 def prepare(

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from agelens.data.sources import list_files, parse_name
 from agelens.errors import ImageError
+from agelens.parallel import Progress
 from agelens.pipeline.detect import FaceDetector, main_face
 from agelens.pipeline.images import load_image
-from agelens.progress import Progress
 
 SCAN_VERSION = 1
 """Raised whenever a row's meaning changes, so that rows of an older scan are not reused."""

@@ -16,9 +16,9 @@ from agelens.data.manifest import Dataset
 from agelens.errors import DataError
 from agelens.evaluation.evaluate import distributions_of, predict_split
 from agelens.files import atomic_path
+from agelens.parallel import Progress, silent
 from agelens.pipeline.calibration import Calibration, density_rank
 from agelens.pipeline.model import METADATA_KEY, AgeModel
-from agelens.progress import Progress, silent
 
 ANCHORS = np.array([0, 1, 2, 3, 4, 6, 8, 10, 13, 16, 20, 25, 30, 35, 40, 45, 50, 55, 60, 65, 70, 75,
                     80, 85, 90], float)  # fmt: skip

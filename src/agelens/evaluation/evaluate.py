@@ -19,10 +19,9 @@ from agelens.evaluation.groups import CROSSED, crossed, crossings, standardise_g
 from agelens.evaluation.journal import Journal
 from agelens.evaluation.metrics import SMALL_GROUP, group_columns, measure
 from agelens.evaluation.thresholds import BOUND, at_least, measure_thresholds, rate
-from agelens.parallel import default_jobs, map_in_order
+from agelens.parallel import Progress, default_jobs, map_in_order, silent
 from agelens.pipeline.calibration import Calibration, intervals
 from agelens.pipeline.detect import main_face
-from agelens.progress import Progress, silent
 
 CUMULATIVE = 20
 """The cumulative score goes to so many years."""

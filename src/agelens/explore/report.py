@@ -12,7 +12,7 @@ from agelens.explore.imbalance_section import imbalance
 from agelens.explore.label_sections import TOPICS, distributions, overview
 from agelens.explore.picture_sections import Pictures, faults, label_errors, looks
 from agelens.explore.table import measures_of, opinions_of
-from agelens.progress import Progress, silent
+from agelens.parallel import Progress, silent
 from agelens.reporting.page import Section, Text, write_report
 
 UTKFACE = (

@@ -19,10 +19,10 @@ from agelens.data.manifest import Dataset, landmarks_of
 from agelens.explore.measures import measure
 from agelens.explore.statistics import suspicion
 from agelens.files import atomic_path
+from agelens.parallel import Progress
 from agelens.pipeline.align import align_face
 from agelens.pipeline.images import load_image
 from agelens.pipeline.model import AgeModel
-from agelens.progress import Progress
 
 TABLE_VERSION = 1
 """Raised whenever a measure changes, so that an older table is not read."""

@@ -174,7 +174,7 @@ class ProblemV1(Schema):
                 {
                     "title": "Unprocessable Content",
                     "status": 422,
-                    "detail": "portrait.jpg: not an image that Pillow can read",
+                    "detail": "portrait.jpg: not a picture, or of a format that is not read",
                 }
             ]
         }

@@ -19,9 +19,9 @@ from torchvision.transforms import v2
 from agelens.data.manifest import Dataset as AgeDataset
 from agelens.data.manifest import landmarks_of
 from agelens.files import atomic_path
+from agelens.parallel import Progress, silent
 from agelens.pipeline.align import align_face
 from agelens.pipeline.images import load_image
-from agelens.progress import Progress, silent
 from agelens.training.recipe import Augment
 
 MARGIN = 0.125

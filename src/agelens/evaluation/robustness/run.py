@@ -30,12 +30,11 @@ from agelens.evaluation.robustness.conditions import (
 )
 from agelens.evaluation.robustness.corruptions import LANDMARK_JITTER, corrupt, jittered
 from agelens.files import atomic_path
-from agelens.parallel import default_jobs, map_in_order
+from agelens.parallel import Progress, default_jobs, map_in_order, silent
 from agelens.pipeline.detect import main_face
 from agelens.pipeline.images import load_image
 from agelens.pipeline.preprocess import Detector, FaceCrops
 from agelens.pipeline.session import shipped
-from agelens.progress import Progress, silent
 from agelens.types import Box, Detection
 
 CHUNK = 32
