@@ -1,8 +1,7 @@
-/** From landmarks to the upright crop that the model was trained on: `agelens/align.py`. */
+/** From landmarks to the upright crop that the model was trained on: `agelens/pipeline/align.py`. */
 
 import type { Matrix, Pixels, Point, Size } from "./types";
 
-export const ALIGNMENT_POINTS = 4;
 const single = Math.fround;
 
 /** A rectangle of the picture: left, top, right, bottom. */
@@ -48,12 +47,25 @@ export function warp(image: Pixels, matrix: Matrix, size: Size, reflect: boolean
   if (scale < 1) {
     const back = invert(matrix);
     const [right, low] = size;
-    const corners: Point[] = [[0, 0], [right, 0], [0, low], [right, low]];
+    const corners: Point[] = [
+      [0, 0],
+      [right, 0],
+      [0, low],
+      [right, low],
+    ];
     const quad = corners.map((corner) => apply(back, corner));
     const most = Math.floor(-Math.log2(scale));
-    const across = span(quad.map((p) => p[0]), image.width, 2 / scale);
+    const across = span(
+      quad.map((p) => p[0]),
+      image.width,
+      2 / scale,
+    );
     const [x0, x1, fewer] = halved(...across, image.width, most);
-    const down = span(quad.map((p) => p[1]), image.height, 2 / scale);
+    const down = span(
+      quad.map((p) => p[1]),
+      image.height,
+      2 / scale,
+    );
     const [y0, y1, halvings] = halved(...down, image.height, fewer);
     const width = Math.max(1, rint((x1 - x0) * scale));
     const height = Math.max(1, rint((y1 - y0) * scale));
@@ -82,7 +94,7 @@ export function alignFace(
   size: number,
 ): Uint8Array {
   const target = template.map(([x, y]): Point => [x * size, y * size]);
-  const matrix = fitSimilarity(landmarks.slice(0, ALIGNMENT_POINTS), target);
+  const matrix = fitSimilarity(landmarks.slice(0, template.length), target);
   return warp(image, matrix, [size, size], true);
 }
 
@@ -121,8 +133,8 @@ function halved(
   return [start, stop, Math.min(halvings, Math.log2(length & -length))];
 }
 
-/** For each of `count` pixels, the pixels of `length` under it and their shares. */
-function taps(length: number, count: number): [index: number, share: number][][] {
+/** For each of `count` pixels, the pixels of `length` under it and their weights. */
+function taps(length: number, count: number): [index: number, weight: number][][] {
   const scale = length / count;
   return Array.from({ length: count }, (_, k) => {
     const start = k * scale;
@@ -154,9 +166,9 @@ export function reduce(
   let known = -1;
   taps(y1 - y0, height).forEach((parts, y) => {
     sum.fill(0);
-    for (const [index, share] of parts) {
+    for (const [index, weight] of parts) {
       if (known !== index) {
-        known = index; // two neighbours share the row between them
+        known = index; // two neighbours have the row between them in common
         const start = ((y0 + index) * image.width + x0) * step;
         row.fill(0);
         for (let x = 0, at = 0; x < width; x++, at += 3) {
@@ -168,7 +180,7 @@ export function reduce(
           }
         }
       }
-      for (let i = 0; i < row.length; i++) sum[i]! += single(share * row[i]!);
+      for (let i = 0; i < row.length; i++) sum[i]! += single(weight * row[i]!);
     }
     out.set(exact ? sum.map((value) => Math.floor(value + 0.5)) : sum, y * width * 3);
   });
@@ -193,8 +205,8 @@ function sample(
     const inside = ((index % period) + period) % period;
     return inside < length ? inside : period - inside;
   };
-  const mix = (from: number, to: number, share: number) =>
-    single(share * single(to - from) + from);
+  const mix = (from: number, to: number, fraction: number) =>
+    single(fraction * single(to - from) + from);
   for (let y = 0, at = 0; y < rows; y++) {
     const [rowX, rowY] = [single(single(y * b) + c), single(single(y * e) + f)];
     for (let x = 0; x < columns; x++, at += 3) {

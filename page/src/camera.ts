@@ -11,7 +11,7 @@ const WORDS: Record<string, string> = {
 };
 
 function release(stream: MediaStream): void {
-  stream.getTracks().forEach((track) => track.stop());
+  for (const track of stream.getTracks()) track.stop();
 }
 
 export class Camera {

@@ -1,20 +1,7 @@
-/** Faces in a picture: box, landmarks, score. See `agelens/detect.py`, which says why. */
+/** Faces in a picture: box, landmarks, score. See `agelens/pipeline/detect.py`, which says why. */
 
 import { apply, invert, warp } from "./align";
-import type { Box, Detection, Matrix, Pixels, Point, Size } from "./types";
-
-const UNIT = 32;
-const STRIDE = 4;
-export const COARSE_VIEW = 192;
-const BORDERS = [0.25, 1] as const;
-const COARSE_SCORE = 0.3;
-const FACE = 64;
-const SURROUNDINGS = [2, 3] as const;
-const SURE = 0.5;
-const OVERLAP = 0.3;
-const TILE_SIDE = 640;
-const LONGEST_TILE = 256;
-const MAX_TILES_A_SIDE = 6;
+import type { Box, Detection, DetectorConstants, Matrix, Pixels, Point, Size } from "./types";
 
 /** The network: a view `[height, width, 3]` to boxes `[A, 16]` and logits `[A]`. */
 export type Network = (
@@ -41,151 +28,177 @@ interface View {
 export class FaceDetector {
   constructor(
     private readonly network: Network,
+    private readonly known: DetectorConstants,
     private readonly minScore: number,
   ) {}
 
   /** The faces of one picture, largest box first. */
   async detect(image: Pixels): Promise<Detection[]> {
     const { width, height } = image;
+    const [first] = this.known.borders;
     let kept: Candidate[] = [];
-    for (const border of BORDERS) {
-      const views = [whole(width, height, border)];
-      if (border === BORDERS[0]) views.push(...tiles(width, height));
+    for (const border of this.known.borders) {
+      const views = [whole(width, height, border, this.known)];
+      if (border === first) views.push(...tiles(width, height, this.known));
       const coarse: Candidate[] = [];
-      for (const view of views) coarse.push(...(await this.look(image, view)));
-      kept = await this.refined(image, suppress(coarse));
+      for (const view of views) coarse.push(...(await this.search(image, view)));
+      kept = await this.refined(image, suppress(coarse, this.known.overlap));
       if (kept.length) break;
     }
-    return detections(kept);
+    return toDetections(kept);
   }
 
   /** Known faces again in the next picture of a video, without looking for new ones. */
-  async follow(image: Pixels, known: readonly Detection[]): Promise<Detection[]> {
-    const candidates = known.map(({ box, landmarks, score }) => ({
+  async follow(image: Pixels, detections: readonly Detection[]): Promise<Detection[]> {
+    const candidates = detections.map(({ box, landmarks, score }) => ({
       centre: [(box.x1 + box.x2) / 2, (box.y1 + box.y2) / 2] as Point,
       side: box.x2 - box.x1,
       points: landmarks,
       score,
     }));
-    return detections(await this.refined(image, candidates));
+    return toDetections(await this.refined(image, candidates));
   }
 
-  /** Those candidates that a second look confirms, each face once. */
+  /** Those candidates that a view of their own confirms, each face once. */
   private async refined(image: Pixels, candidates: Candidate[]): Promise<Candidate[]> {
+    const { surroundings, sure, overlap } = this.known;
     const faces: Candidate[] = [];
-    for (const sides of SURROUNDINGS) {
+    for (const sides of surroundings) {
       const unsure: Candidate[] = [];
       for (const candidate of candidates) {
         const face = await this.refine(image, candidate, sides);
         if (face) faces.push(face);
-        if (!face || face.score < SURE) unsure.push(candidate);
+        if (!face || face.score < sure) unsure.push(candidate);
       }
       candidates = unsure;
     }
-    return suppress(faces.filter((face) => face.score >= this.minScore));
+    return suppress(
+      faces.filter((face) => face.score >= this.minScore),
+      overlap,
+    );
   }
 
-  /** Look again at one candidate, upright and in the middle. */
+  /** Search again where one candidate is, upright and in the middle. */
   private async refine(image: Pixels, { centre, side, points }: Candidate, sides: number) {
+    const { face } = this.known;
     const [right, left] = [points[0]!, points[1]!];
-    const found = await this.look(image, {
+    const found = await this.search(image, {
       centre,
-      scale: FACE / side,
-      size: [sides * FACE, sides * FACE],
+      scale: face / side,
+      size: [sides * face, sides * face],
       angle: Math.atan2(left[1] - right[1], left[0] - right[0]),
     });
-    const away = (face: Candidate) =>
-      Math.hypot(face.centre[0] - centre[0], face.centre[1] - centre[1]);
-    return found.find((face) => away(face) < side / 2); // the best score comes first
+    const away = (other: Candidate) =>
+      Math.hypot(other.centre[0] - centre[0], other.centre[1] - centre[1]);
+    return found.find((other) => away(other) < side / 2); // the best score comes first
   }
 
-  /** Run the network on a view of the picture, and decode its answer. */
-  private async look(image: Pixels, { centre, scale, size, angle }: View): Promise<Candidate[]> {
-    const [cx, cy] = centre;
-    const [cos, sin] = [scale * Math.cos(angle), scale * Math.sin(angle)];
-    const matrix: Matrix = [
-      cos, sin, size[0] / 2 - cos * cx - sin * cy,
-      -sin, cos, size[1] / 2 + sin * cx - cos * cy,
-    ];
-    const { boxes, logits } = await this.network(warp(image, matrix, size, false), size);
-    const back = invert(matrix);
-    const columns = size[0] / STRIDE;
-    const candidates: Candidate[] = [];
-    logits.forEach((logit, index) => {
-      const score = 1 / (1 + Math.exp(-logit));
-      if (score < COARSE_SCORE) return;
-      const anchor: Point = [
-        ((index % columns) + 0.5) * STRIDE,
-        (Math.floor(index / columns) + 0.5) * STRIDE,
-      ];
-      const value = boxes.subarray(index * 16, index * 16 + 16);
-      const point = (k: number) =>
-        apply(back, [value[2 * k]! + anchor[0], value[2 * k + 1]! + anchor[1]]);
-      const boxSide = (value[2]! + value[3]!) / 2 / scale; // row 1 is a size, not a place
-      if (boxSide <= 0) return;
-      candidates.push({
-        centre: point(0),
-        side: boxSide,
-        points: [2, 3, 4, 5, 6, 7].map(point),
-        score,
-      });
-    });
-    return suppress(candidates);
+  /** What the network finds in a view of the picture. */
+  private async search(image: Pixels, view: View): Promise<Candidate[]> {
+    const matrix = toMatrix(view);
+    const { boxes, logits } = await this.network(warp(image, matrix, view.size, false), view.size);
+    return decode(view, matrix, boxes, logits, this.known);
   }
+}
+
+/** From the picture to the view. */
+function toMatrix({ centre: [x, y], scale, size: [width, height], angle }: View): Matrix {
+  const [cos, sin] = [scale * Math.cos(angle), scale * Math.sin(angle)];
+  return [cos, sin, width / 2 - cos * x - sin * y, -sin, cos, height / 2 + sin * x - cos * y];
+}
+
+/** The network's answer for one view, in picture pixels. */
+function decode(
+  { scale, size }: View,
+  matrix: Matrix,
+  boxes: Float32Array,
+  logits: Float32Array,
+  { stride, coarse_score, overlap }: DetectorConstants,
+): Candidate[] {
+  const back = invert(matrix);
+  const columns = size[0] / stride;
+  const candidates: Candidate[] = [];
+  logits.forEach((logit, index) => {
+    const score = 1 / (1 + Math.exp(-logit));
+    if (score < coarse_score) return;
+    const [x, y] = [
+      ((index % columns) + 0.5) * stride,
+      (Math.floor(index / columns) + 0.5) * stride,
+    ];
+    const value = boxes.subarray(index * 16, index * 16 + 16);
+    const point = (k: number) => apply(back, [value[2 * k]! + x, value[2 * k + 1]! + y]);
+    const side = (value[2]! + value[3]!) / 2 / scale; // row 1 is a size, not a place
+    if (side <= 0) return;
+    candidates.push({ centre: point(0), side, points: [2, 3, 4, 5, 6, 7].map(point), score });
+  });
+  return suppress(candidates, overlap);
 }
 
 function boxOf({ centre: [x, y], side }: Candidate): Box {
   return { x1: x - side / 2, y1: y - side / 2, x2: x + side / 2, y2: y + side / 2 };
 }
 
-function detections(candidates: Candidate[]): Detection[] {
+/** The candidates as results, largest first. */
+function toDetections(candidates: Candidate[]): Detection[] {
   return candidates
     .sort((a, b) => b.side - a.side || a.centre[0] - b.centre[0] || a.centre[1] - b.centre[1])
     .map((face) => ({ box: boxOf(face), landmarks: face.points, score: face.score }));
 }
 
 /** The view of the whole picture with a border around. */
-function whole(width: number, height: number, border: number): View {
+function whole(
+  width: number,
+  height: number,
+  border: number,
+  { coarse_view, unit }: DetectorConstants,
+): View {
   const around = 2 * border * Math.max(width, height);
-  const scale = COARSE_VIEW / (Math.max(width, height) + around);
-  const size: Size = [units((width + around) * scale), units((height + around) * scale)];
+  const scale = coarse_view / (Math.max(width, height) + around);
+  const size: Size = [
+    units((width + around) * scale, unit),
+    units((height + around) * scale, unit),
+  ];
   return { centre: [width / 2, height / 2], scale, size, angle: 0 };
 }
 
 /** The overlapping rectangles in which a large picture is searched. */
-function tiles(width: number, height: number): View[] {
+function tiles(width: number, height: number, known: DetectorConstants): View[] {
+  const { tile_side, coarse_view, max_tiles_a_side } = known;
   const longer = Math.max(width, height);
-  if (longer <= TILE_SIDE) return [];
-  const scale =
-    COARSE_VIEW / Math.max(TILE_SIDE, longer / (0.75 * (MAX_TILES_A_SIDE - 1) + 1));
-  const [tall, rows] = spread(height, scale);
-  const [wide, columns] = spread(width, scale);
+  if (longer <= tile_side) return [];
+  const scale = coarse_view / Math.max(tile_side, longer / (0.75 * (max_tiles_a_side - 1) + 1));
+  const [tall, rows] = spread(height, scale, known);
+  const [wide, columns] = spread(width, scale, known);
   return rows.flatMap((y) =>
     columns.map((x): View => ({ centre: [x, y], scale, size: [wide, tall], angle: 0 })),
   );
 }
 
 /** Tiles along one axis: their length in the view, and their centres in the picture. */
-function spread(length: number, scale: number): [view: number, centres: number[]] {
-  const [needed, shared] = [length * scale, COARSE_VIEW / 4];
-  const count = Math.max(1, Math.ceil((needed - shared) / (LONGEST_TILE - shared)));
-  const view = units((needed + (count - 1) * shared) / count);
+function spread(
+  length: number,
+  scale: number,
+  { coarse_view, longest_tile, unit }: DetectorConstants,
+): [view: number, centres: number[]] {
+  const [needed, common] = [length * scale, coarse_view / 4];
+  const count = Math.max(1, Math.ceil((needed - common) / (longest_tile - common)));
+  const view = units((needed + (count - 1) * common) / count, unit);
   const half = Math.min(view / scale, length) / 2;
   const step = count === 1 ? 0 : (length - 2 * half) / (count - 1);
   return [view, Array.from({ length: count }, (_, k) => half + k * step)];
 }
 
 /** The next side that a view can have. */
-function units(length: number): number {
-  return UNIT * Math.ceil(Number((length / UNIT).toFixed(6)));
+function units(length: number, unit: number): number {
+  return unit * Math.ceil(Number((length / unit).toFixed(6)));
 }
 
 /** Of boxes that overlap, the best score stays; best first. */
-function suppress(candidates: readonly Candidate[]): Candidate[] {
+function suppress(candidates: readonly Candidate[], overlap: number): Candidate[] {
   const kept: Candidate[] = [];
   for (const candidate of [...candidates].sort((a, b) => b.score - a.score)) {
     const box = boxOf(candidate);
-    if (kept.every((other) => iou(box, boxOf(other)) <= OVERLAP)) kept.push(candidate);
+    if (kept.every((other) => iou(box, boxOf(other)) <= overlap)) kept.push(candidate);
   }
   return kept;
 }

@@ -16,7 +16,11 @@ export class Device {
   private readonly waiting = new Map<number, Waiting>();
   private count = 0;
 
-  constructor(manifest: Manifest, compute: Compute, progress: (loaded: number, total: number) => void) {
+  constructor(
+    manifest: Manifest,
+    compute: Compute,
+    progress: (loaded: number, total: number) => void,
+  ) {
     this.ready = new Promise((resolve, reject) => {
       this.worker.addEventListener("error", () => reject(new Error("this browser cannot run it")));
       this.worker.addEventListener("message", ({ data }: MessageEvent<Report>) => {

@@ -1,11 +1,11 @@
 /** ONNX Runtime and the model files: fetched once, kept in the browser's cache, opened. */
 
-import type * as Ort from "onnxruntime-web/wasm";
 import gpuModule from "onnxruntime-web/ort-wasm-simd-threaded.jspi.mjs?url";
 import gpuBinary from "onnxruntime-web/ort-wasm-simd-threaded.jspi.wasm?url";
 import cpuModule from "onnxruntime-web/ort-wasm-simd-threaded.mjs?url";
 import cpuBinary from "onnxruntime-web/ort-wasm-simd-threaded.wasm?url";
-import { COARSE_VIEW, type Network } from "./detect";
+import type * as Ort from "onnxruntime-web/wasm";
+import type { Network } from "./detect";
 import type { AgeNetwork } from "./estimator";
 import type { Manifest, Size } from "./types";
 
@@ -51,7 +51,10 @@ export async function loadNetworks(
   const load = files.map(({ url }, index) =>
     fetchCached(url, (bytes) => {
       loaded[index] = bytes;
-      report(loaded.reduce((sum, part) => sum + part, 0), total);
+      report(
+        loaded.reduce((sum, part) => sum + part, 0),
+        total,
+      );
     }),
   );
   const [wasm, detector, age] = (await Promise.all(load)) as [Uint8Array, Uint8Array, Uint8Array];
@@ -73,7 +76,8 @@ export async function loadNetworks(
     crops: new ort.Tensor("uint8", data, [count, size, size, 3]),
   });
   const choice = gpu ? compute : "wasm";
-  const finder = await open(ort, detector, view(probe(COARSE_VIEW), [COARSE_VIEW, COARSE_VIEW]), choice);
+  const { coarse_view: side } = manifest.constants.detector;
+  const finder = await open(ort, detector, view(probe(side), [side, side]), choice);
   const reader = await open(ort, age, crops(probe(size), 1), choice);
   const used = new Set([finder.provider, reader.provider]);
   const words = {
@@ -180,7 +184,8 @@ async function fetchCached(url: string, report: (bytes: number) => void): Promis
     const { done, value } = await reader.read();
     if (done) break;
     parts.push(value);
-    report((bytes += value.length));
+    bytes += value.length;
+    report(bytes);
   }
   const whole = new Blob(parts);
   const content = await whole.arrayBuffer();

@@ -31,5 +31,8 @@ export async function ask(
   }
   const answer = await response.json().catch(() => ({}));
   if (response.ok) return answer.pictures[0] as Picture;
-  throw new ServiceError(answer.detail ?? `the service answered ${response.status}`, response.status);
+  throw new ServiceError(
+    answer.detail ?? `the service answered ${response.status}`,
+    response.status,
+  );
 }

@@ -23,7 +23,12 @@ export interface Box {
 
 /** Right and left are the person's own. */
 export const LANDMARKS = [
-  "right_eye", "left_eye", "nose", "mouth", "right_ear", "left_ear",
+  "right_eye",
+  "left_eye",
+  "nose",
+  "mouth",
+  "right_ear",
+  "left_ear",
 ] as const;
 
 export interface Detection {
@@ -39,7 +44,7 @@ export interface Interval {
   coverage: number;
 }
 
-export const FAULTS = ["small", "blurred", "dark", "bright", "turned", "cut off"] as const;
+export type Fault = "small" | "blurred" | "dark" | "bright" | "turned" | "cut off";
 
 export interface Quality {
   size: number;
@@ -48,7 +53,7 @@ export interface Quality {
   contrast: number;
   yaw: number;
   cut_off: number;
-  reasons: (typeof FAULTS)[number][];
+  reasons: Fault[];
 }
 
 /** A face as Python's `Face.to_dict` and the service's version 1 have it. */
@@ -78,6 +83,15 @@ export interface ModelFile {
   sha256: string;
 }
 
+/** How a model's distributions are corrected: `agelens.pipeline.calibration.Calibration`. */
+export interface CalibrationValues {
+  temperature: number;
+  class_bias: number[];
+  anchors: number[];
+  levels: number[];
+  score_quantiles: number[][];
+}
+
 export interface AgeModelFile extends ModelFile {
   metadata: {
     name: string;
@@ -85,14 +99,49 @@ export interface AgeModelFile extends ModelFile {
     size: number;
     ages: number[];
     template: Point[];
-    calibration?: {
-      temperature: number;
-      odds: number[];
-      anchors: number[];
-      levels: number[];
-      limits: number[][];
-    };
+    calibration?: CalibrationValues | null;
   };
+}
+
+/** Python's own constants, which `agelens.page.constants` collects. What each means is said there. */
+export interface DetectorConstants {
+  unit: number;
+  stride: number;
+  coarse_view: number;
+  borders: number[];
+  coarse_score: number;
+  face: number;
+  surroundings: number[];
+  sure: number;
+  overlap: number;
+  tile_side: number;
+  longest_tile: number;
+  max_tiles_a_side: number;
+}
+
+export interface MemoryConstants {
+  detect_every: number;
+  lost_after: number;
+  memory: number;
+  fault_weight: number;
+  min_overlap: number;
+}
+
+export interface QualityConstants {
+  nose_depth: number;
+  min_size: number;
+  side: number;
+  min_sharpness: number;
+  brightness: [least: number, most: number];
+  max_yaw: number;
+  max_cut_off: number;
+}
+
+export interface Constants {
+  detector: DetectorConstants;
+  images: { min_side: number };
+  memory: MemoryConstants;
+  quality: QualityConstants;
 }
 
 /** `models/manifest.json`. */
@@ -100,6 +149,7 @@ export interface Manifest {
   version: string;
   coverage: number;
   min_score: number;
+  constants: Constants;
   /** Where pictures can be sent instead; null where the page comes without a service. */
   service: string | null;
   age: AgeModelFile;

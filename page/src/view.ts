@@ -15,7 +15,7 @@ const YEARS = 117;
 
 export const get = <T extends HTMLElement>(id: string) => document.getElementById(id) as T;
 
-const percent = (share: number) => `${100 * share}%`;
+const percent = (fraction: number) => `${100 * fraction}%`;
 
 /** A probability in words that do not claim more than it can know. */
 function chanceWords(chance: number): string {
@@ -24,7 +24,11 @@ function chanceWords(chance: number): string {
 }
 
 /** Show the faces; `mirrored` as the video is, `live` without a jump. */
-export function showFaces({ width, height, faces }: Picture, mirrored: boolean, live: boolean): void {
+export function showFaces(
+  { width, height, faces }: Picture,
+  mirrored: boolean,
+  live: boolean,
+): void {
   const boxes = get("boxes");
   boxes.classList.toggle("live", live);
   resize(boxes, faces.length, () => {
@@ -75,20 +79,24 @@ function showCard(card: HTMLElement, face: Face): void {
   find(".bar i").style.width = percent((high + 1 - low) / YEARS); // both ends are included
   find(".bar b").style.left = percent((age + 0.5) / YEARS);
   const range = `${Math.round(low)} to ${Math.round(high)} years`;
-  const share = `${Math.round(100 * coverage)}\u00a0%`;
-  find(".interval").textContent = `${share} interval: ${range}`;
+  const level = `${Math.round(100 * coverage)}\u00a0%`;
+  find(".interval").textContent = `${level} interval: ${range}`;
   card.querySelector("svg")!.style.display = distribution ? "" : "none";
   card.querySelector("path")!.setAttribute("d", curve(distribution ?? [], ages ?? []));
   const hints = find(".hints");
   resize(hints, quality.reasons.length, () => document.createElement("li"));
-  quality.reasons.forEach((fault, k) => (hints.children[k]!.textContent = HINTS[fault]));
+  quality.reasons.forEach((fault, k) => {
+    hints.children[k]!.textContent = HINTS[fault];
+  });
   hints.hidden = !quality.reasons.length;
 }
 
 /** The distribution as an area, its top at the likeliest age. */
 function curve(distribution: number[], ages: number[]): string {
   const most = Math.max(...distribution);
-  const points = distribution.map((p, k) => `L${ages[k]! + 0.5} ${(26 - (25 * p) / most).toFixed(2)}`);
+  const points = distribution.map(
+    (p, k) => `L${ages[k]! + 0.5} ${(26 - (25 * p) / most).toFixed(2)}`,
+  );
   return points.length ? `M0 26${points.join("")}L${YEARS} 26Z` : "";
 }
 

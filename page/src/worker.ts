@@ -1,9 +1,9 @@
 /** The worker in which everything is computed, so that the page never waits. */
 
 import { AgeEstimator } from "./estimator";
-import { loadNetworks, type Compute } from "./model";
+import { type Compute, loadNetworks } from "./model";
 import { FaceTracker } from "./track";
-import type { Manifest, Picture, Pixels } from "./types";
+import type { Constants, Manifest, Picture, Pixels } from "./types";
 
 export type Order =
   | { kind: "load"; manifest: Manifest; models: string; compute: Compute }
@@ -19,9 +19,9 @@ export type Report =
 
 /** Larger pictures are reduced first: phones cannot hold them twice. */
 const MAX_PIXELS = 24_000_000;
-const MIN_SIDE = 8;
 
 let estimator: AgeEstimator;
+let constants: Constants;
 let tracker: FaceTracker;
 let canvas: OffscreenCanvas | undefined;
 
@@ -36,10 +36,11 @@ async function obey(order: Order): Promise<void> {
       (loaded, total) => tell({ kind: "progress", loaded, total }),
     );
     estimator = new AgeEstimator(order.manifest, detect, predict);
-    tracker = new FaceTracker(estimator);
+    constants = order.manifest.constants;
+    tracker = new FaceTracker(estimator, constants.memory);
     tell({ kind: "ready", compute });
   } else if (order.kind === "forget") {
-    tracker = new FaceTracker(estimator);
+    tracker = new FaceTracker(estimator, constants.memory);
   } else {
     const live = order.kind === "frame";
     const image = toPixels(live ? order.bitmap : await decode(order.blob));
@@ -60,7 +61,7 @@ async function decode(blob: Blob): Promise<ImageBitmap> {
     throw new Error("not a picture that this browser can read; try a JPEG, PNG or WebP");
   }
   const { width, height } = bitmap;
-  if (Math.min(width, height) < MIN_SIDE) {
+  if (Math.min(width, height) < constants.images.min_side) {
     throw new Error(`${width} x ${height} pixels are too few to hold a face`);
   }
   if (width * height <= MAX_PIXELS) return bitmap;

@@ -23,7 +23,6 @@ from pyarrow import parquet
 
 from agelens import AgeEstimator, VideoError
 from agelens.pipeline.detect import FaceDetector
-from agelens.types import Quality
 from agelens.video.frames import Camera, VideoFile
 from agelens.video.run import run
 from agelens.video.tracker import FaceTracker
@@ -158,14 +157,6 @@ def test_faces_that_cross_keep_their_ids(photo: Pixels, estimator: AgeEstimator)
             end[tracked.track] = centre
     assert set(start) == {1, 2}
     assert all((start[track] < 320) == (end[track] > 320) for track in start)
-
-
-def test_a_frame_with_faults_counts_less() -> None:
-    from agelens.video.tracker import frame_weight
-
-    good = Quality(100, 20, 0.5, 0.2, 0, 0)
-    assert frame_weight(good) == 1
-    assert frame_weight(Quality(30, 2, 0.5, 0.2, 0, 0, ("small", "blurred"))) < 0.1
 
 
 def test_rows_and_video_are_complete_and_formats_agree(

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from agelens import __version__
 from agelens.errors import AgelensError
 from agelens.files import atomic_path
+from agelens.page.constants import constants
 from agelens.pipeline.model import AgeModel
 from agelens.pipeline.session import shipped
 
@@ -89,7 +90,7 @@ def manifest(
     min_score: float = 0.5,
     service: str | None = None,
 ) -> dict[str, Any]:
-    """What the page must know: the model's metadata and files, and where a service is.
+    """What the page must know: constants, the model's metadata and files, and where a service is.
 
     Args:
         model: the age model.
@@ -102,6 +103,7 @@ def manifest(
         "version": __version__,
         "coverage": coverage,
         "min_score": min_score,
+        "constants": constants(),
         "service": service,
         "detector": detector,
         "age": age | {"metadata": model.metadata},

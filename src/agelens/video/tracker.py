@@ -16,17 +16,15 @@ from trackers import OCSORTTracker
 
 from agelens.estimator import AgeEstimator
 from agelens.pipeline.detect import FaceDetector
-from agelens.types import Detection, Face, Quality
+from agelens.pipeline.memory import (
+    DETECT_EVERY,
+    LOST_AFTER,
+    MIN_OVERLAP,
+    FaceMemory,
+    frame_weight,
+)
+from agelens.types import Detection, Face
 
-LOST_AFTER = 2.0
-"""Seconds that a face may be hidden and still keep its id and its age."""
-MEMORY = 150.0
-"""Good frames that a track's age rests on at most (5 s at 30 frames a second): older ones fade, so
-that an age which got onto the wrong track is forgotten."""
-FAULT_WEIGHT = 0.2
-"""A frame counts this much less for each of its quality's reasons. Chosen, not measured."""
-MIN_OVERLAP = 0.1
-"""Least IoU of a track's expected box and a face that may be the same."""
 NOMINAL_FPS = 30.0
 """Frames a second that the settings of `trackers` are in; true times are given to it."""
 
@@ -45,31 +43,11 @@ class TrackedFace:
     face: Face
 
 
-@dataclass
-class _Memory:
-    """What a track has seen: the weighted sum of its distributions ``[K]``, and their weight."""
-
-    total: NDArray[np.float64]
-    weight: float
-    seen: float
-
-    def add(self, distribution: NDArray[np.floating], weight: float, time: float) -> None:
-        kept = min(1.0, max(0.0, MEMORY - weight) / self.weight)
-        self.total = kept * self.total + weight * np.asarray(distribution, np.float64)
-        self.weight = kept * self.weight + weight
-        self.seen = time
-
-
-def frame_weight(quality: Quality) -> float:
-    """How much a frame counts in its track's age, over 0 and up to 1."""
-    return float(FAULT_WEIGHT ** len(quality.reasons))
-
-
 class FaceTracker:
     """Follows the faces of one video and combines what its frames say of each.
 
     A track's age is the median of the mean of its frames' distributions, weighted by
-    `frame_weight`; of long tracks the last `MEMORY` good frames count.
+    `frame_weight`; of long tracks the last good frames count (`agelens.pipeline.memory`).
 
     Its interval is that of the mean distribution under the calibration for single pictures. The
     frames of one face share the person, the light and the camera, so that their errors are far
@@ -88,14 +66,14 @@ class FaceTracker:
         ValueError: `detect_every` is below 1.
     """
 
-    def __init__(self, estimator: AgeEstimator, *, detect_every: int = 5) -> None:
+    def __init__(self, estimator: AgeEstimator, *, detect_every: int = DETECT_EVERY) -> None:
         if detect_every < 1:
             raise ValueError(f"detect_every must be at least 1, and is {detect_every}")
         self._estimator = estimator
         self._detect_every = detect_every
         self._since_detection = 0
         self._known: tuple[Detection, ...] = ()
-        self._memories: dict[int, _Memory] = {}
+        self._memories: dict[int, FaceMemory] = {}
         self._sort = OCSORTTracker(
             lost_track_buffer=round(LOST_AFTER * NOMINAL_FPS),
             frame_rate=NOMINAL_FPS,
@@ -163,12 +141,11 @@ class FaceTracker:
         """Add a frame to a track; its mean distribution ``[K]``."""
         memory = self._memories.get(track)
         if memory is None:
-            whole = weight * np.asarray(distribution, np.float64)
-            memory = self._memories[track] = _Memory(whole, weight, time)
+            memory = self._memories[track] = FaceMemory.start(distribution, weight, time)
         else:
             memory.add(distribution, weight, time)
-        return memory.total / memory.weight
+        return memory.mean
 
 
-def _lost(memory: _Memory, time: float) -> bool:
+def _lost(memory: FaceMemory, time: float) -> bool:
     return time - memory.seen > 2 * LOST_AFTER  # the tracker's own count is a frame or so off

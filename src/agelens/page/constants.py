@@ -1,0 +1,51 @@
+"""The numbers that the page's TypeScript computes with, from the Python modules that own them."""
+
+from __future__ import annotations
+
+from types import ModuleType
+from typing import Any
+
+from agelens.pipeline import detect, images, memory, quality
+
+_NAMES: dict[str, tuple[ModuleType, tuple[str, ...]]] = {
+    "detector": (
+        detect,
+        (
+            "UNIT",
+            "STRIDE",
+            "COARSE_VIEW",
+            "BORDERS",
+            "COARSE_SCORE",
+            "FACE",
+            "SURROUNDINGS",
+            "SURE",
+            "OVERLAP",
+            "TILE_SIDE",
+            "LONGEST_TILE",
+            "MAX_TILES_A_SIDE",
+        ),
+    ),
+    "images": (images, ("MIN_SIDE",)),
+    "memory": (memory, ("DETECT_EVERY", "LOST_AFTER", "MEMORY", "FAULT_WEIGHT", "MIN_OVERLAP")),
+    "quality": (
+        quality,
+        (
+            "NOSE_DEPTH",
+            "MIN_SIZE",
+            "SIDE",
+            "MIN_SHARPNESS",
+            "BRIGHTNESS",
+            "MAX_YAW",
+            "MAX_CUT_OFF",
+        ),
+    ),
+}
+"""For each part of the page: the module, and its constants that the page needs."""
+
+
+def constants() -> dict[str, Any]:
+    """All constants of the page, ready for JSON; their names are Python's in lower case."""
+    return {
+        part: {name.lower(): getattr(module, name) for name in names}
+        for part, (module, names) in _NAMES.items()
+    }
