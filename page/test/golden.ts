@@ -62,7 +62,10 @@ interface Golden {
       intervals: [low: number, high: number][][];
     }[]
   >;
-  quality: Part<{ template: Point[]; faces: { image: Packed; landmarks: Point[] }[] }, Quality[]>;
+  quality: Part<
+    { template: Point[]; faces: { image: Packed; landmarks: Point[]; side: number }[] },
+    Quality[]
+  >;
   memory: Part<{ frames: { distribution: number[]; reasons: Fault[] }[] }, number[][]>;
 }
 

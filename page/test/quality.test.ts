@@ -9,9 +9,9 @@ const { template, faces } = golden.quality.inputs;
 
 test.each(faces.map((face, index) => ({ ...face, index })))(
   "face $index has Python's quality",
-  ({ image, landmarks, index }) => {
+  ({ image, landmarks, side, index }) => {
     const pixels = unpack(image);
-    const crop = alignFace(pixels, landmarks, template, known.side);
+    const crop = alignFace(pixels, landmarks, template, side);
     const { width, height } = pixels;
     const found = measureQuality(crop, landmarks, template, width, height, known);
     const { reasons, ...measures } = golden.quality.expected[index]!;

@@ -25,7 +25,7 @@ from agelens.pipeline.align import align_face, fit_similarity, warp
 from agelens.pipeline.calibration import Calibration, density_rank, intervals, quantile
 from agelens.pipeline.detect import FaceDetector
 from agelens.pipeline.memory import FaceMemory, frame_weight
-from agelens.pipeline.quality import SIDE, measure_quality
+from agelens.pipeline.quality import measure_quality
 from agelens.types import Landmarks, Quality
 
 ROOT = Path(__file__).parent.parent.parent
@@ -240,15 +240,15 @@ def calibrated(inputs: Json) -> Any:
 
 
 def quality_inputs() -> Json:
-    """A good face; a small one, turned away and half outside of its picture."""
+    """A good face, cut larger than it is measured; a small one, turned and half outside."""
     away = [[-6.5, 3], [-1, 3.5], [1.5, 6], [-3, 9], [-8, 4], [1, 4.5]]
     image = picture()
     dark = pack((unpack(image) // 32).astype(np.uint8))
     return {
         "template": TEMPLATE,
         "faces": [
-            {"image": image, "landmarks": LANDMARKS},
-            {"image": dark, "landmarks": away},
+            {"image": image, "landmarks": LANDMARKS, "side": 160},
+            {"image": dark, "landmarks": away, "side": 128},
         ],
     }
 
@@ -258,7 +258,7 @@ def qualities(inputs: Json) -> Any:
 
     def measure(face: Json) -> Json:
         image, landmarks = unpack(face["image"]), Landmarks.from_array(np.array(face["landmarks"]))
-        crop = align_face(image, landmarks, template, SIDE)
+        crop = align_face(image, landmarks, template, face["side"])
         quality = measure_quality(crop, landmarks, template, image.shape[1], image.shape[0])
         return asdict(quality) | {"reasons": list(quality.reasons)}
 
