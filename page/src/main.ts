@@ -41,7 +41,7 @@ const sentence = (words: string) => `${words[0]!.toUpperCase()}${words.slice(1)}
 
 async function fetchManifest(): Promise<Manifest> {
   try {
-    const response = await fetch("models/manifest.json");
+    const response = await fetch("models/manifest.json", { cache: "no-cache" });
     if (!response.ok) throw new Error(`status ${response.status}`);
     return (await response.json()) as Manifest;
   } catch (error) {
@@ -258,6 +258,8 @@ get("unlock").addEventListener("submit", (event) => {
 });
 
 sayWhere();
+// Where a page may have none, as over plain http, it works all the same.
+navigator.serviceWorker?.register("service-worker.js").catch(() => {});
 try {
   const manifest = await known;
   get("remote").hidden = manifest.service === null;

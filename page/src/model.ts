@@ -168,13 +168,18 @@ async function openCache(): Promise<Cache | null> {
   }
 }
 
-/** A file whose address changes with its content: from the cache, else from the network. What
- * follows `?` in the address is the SHA-256 that it must have; what has another is not kept. */
+/** A file whose address changes with its content: from the cache, else from the network, from where
+ * it comes compressed. What follows `?` in the address is the SHA-256 of the content; what has another
+ * is not kept. */
 async function fetchCached(url: string, report: (bytes: number) => void): Promise<Uint8Array> {
   const cache = await openCache();
   const known = await cache?.match(url);
+  if (known) {
+    report(Number(known.headers.get("X-Bytes")));
+    return new Uint8Array(await known.arrayBuffer());
+  }
   const { pathname, search } = new URL(url, location.href);
-  const response = known ?? (await fetch(url, { cache: cache ? "no-store" : "default" }));
+  const response = await fetch(url, { cache: cache ? "no-store" : "default" });
   if (!response.ok || !response.body) {
     throw new Error(`${pathname} gave status ${response.status}`);
   }
@@ -187,14 +192,20 @@ async function fetchCached(url: string, report: (bytes: number) => void): Promis
     bytes += value.length;
     report(bytes);
   }
-  const whole = new Blob(parts);
-  const content = await whole.arrayBuffer();
-  if (known) return new Uint8Array(content);
+  const content = await unpack(new Blob(parts));
   if (search && crypto.subtle && search.slice(1) !== (await digest(content))) {
     throw new Error(`${pathname} is of another version`); // as while a server is updated
   }
-  await cache?.put(url, new Response(whole)).catch(() => {}); // a full disk is no fault
+  const headers = { "X-Bytes": `${bytes}` };
+  await cache?.put(url, new Response(content, { headers })).catch(() => {}); // a full disk is no fault
   return new Uint8Array(content);
+}
+
+/** What gzip has packed, unpacked; a server may have had the browser do it already. */
+async function unpack(blob: Blob): Promise<ArrayBuffer> {
+  const [first, second] = new Uint8Array(await blob.slice(0, 2).arrayBuffer());
+  if (first !== 0x1f || second !== 0x8b) return blob.arrayBuffer();
+  return new Response(blob.stream().pipeThrough(new DecompressionStream("gzip"))).arrayBuffer();
 }
 
 /** SHA-256 in hexadecimal. */

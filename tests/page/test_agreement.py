@@ -56,12 +56,12 @@ def same_face(found: dict[str, Any], face: Face, estimator: AgeEstimator, pictur
 
 
 def many_pictures(folder: Path) -> list[Path]:
-    """The portrait 50 times, cropped, turned, lit, resized and compressed at random."""
+    """The portrait again and again, cropped, turned, lit, resized and compressed at random."""
     rng = np.random.default_rng(5)
     with Image.open(ASTRONAUT) as image:
         photo = np.array(image.convert("RGB"))
     paths = []
-    for number in range(50):
+    for number in range(53):
         width, height = (int(side) for side in rng.integers(180, 640, 2))
         x, y = np.array([225, 130]) + rng.uniform(-25, 25, 2)
         scale = rng.uniform(0.4, 2)

@@ -10,7 +10,7 @@ from conftest import ASTRONAUT
 
 from agelens import AgeEstimator
 from agelens.page import files as page
-from page.browsing import cached, choose, chromium, files, in_browser, text, wait
+from page.browsing import cached, choose, chromium, faces, files, find, in_browser, text, wait
 
 
 @in_browser
@@ -24,7 +24,7 @@ def test_a_model_of_another_version_is_neither_run_nor_kept(
     known.write_text(json.dumps(manifest))
     with files(tmp_path) as url:
         browser.get(url)
-        wait(lambda: "/models/age.onnx is of another version" in text(browser))
+        wait(lambda: "/models/age.onnx.gz is of another version" in text(browser))
         assert not any("age.onnx" in kept for kept in cached(browser))
 
 
@@ -40,7 +40,7 @@ def test_nothing_is_asked_of_anyone_else(site: str, tmp_path: Path) -> None:
     # What Chromium asks for itself has no initiator.
     urls = {job["url"] for job in asked if "http" in job.get("initiator", "")}
     assert {url for url in urls if not url.startswith(site)} == set()
-    assert sum("models/" in url for url in urls) == 3
+    assert len({url for url in urls if "models/" in url}) == 3
 
 
 @in_browser
@@ -61,3 +61,37 @@ def test_models_are_kept_and_the_page_stays_awake(browser: Any, site: str) -> No
     fetched = cached(browser)
     assert len(fetched) == 3
     assert sum(".onnx" in url for url in fetched) == 2
+
+
+@in_browser
+def test_the_page_opens_again_without_a_network(
+    browser: Any, estimator: AgeEstimator, tmp_path: Path
+) -> None:
+    page.export_page(tmp_path, estimator.model)
+    with files(tmp_path) as url:
+        browser.get(url)
+        wait(lambda: text(browser, "about"))
+        (online,) = choose(browser, ASTRONAUT)
+        script = "navigator.serviceWorker.ready.then(r => arguments[0](r.active.state))"
+        wait(lambda: browser.execute_async_script(script) == "activated")
+    browser.refresh()
+    wait(lambda: text(browser, "about"))
+    (offline,) = choose(browser, ASTRONAUT)
+    assert offline["age"] == online["age"]
+    find(browser, "example").click()
+    wait(lambda: len(faces(browser)) == 1)
+
+
+@in_browser
+def test_a_new_version_takes_the_place_of_the_one_that_is_kept(
+    browser: Any, estimator: AgeEstimator, tmp_path: Path
+) -> None:
+    page.export_page(tmp_path, estimator.model)
+    with files(tmp_path) as url:
+        browser.get(url)
+        script = "navigator.serviceWorker.ready.then(r => arguments[0](r.active.state))"
+        wait(lambda: browser.execute_async_script(script) == "activated")
+        index = tmp_path / "index.html"
+        index.write_text(index.read_text().replace("Choose a picture", "Choose another"))
+        browser.get(url)
+        assert text(browser, "choose") == "Choose another"

@@ -33,7 +33,7 @@ def test_words_for_what_is_no_picture(browser: Any, site: str, tmp_path: Path) -
 
 @in_browser
 def test_paste_drop_and_keyboard(browser: Any, site: str) -> None:
-    example = f"agelens/{next(name for name in page.page_files() if 'astronaut' in name)}"
+    example = next(name for name in page.page_files() if "astronaut" in name)
     for event in ("paste", "drop"):
         browser.get(site)
         fire(browser, event, example)

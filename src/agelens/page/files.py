@@ -6,9 +6,10 @@ The page finds, aligns and reads faces in the browser. Its sources are in ``page
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import json
-import shutil
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -32,6 +33,7 @@ POLICY = {
     "img-src": "'self' blob:",
     "media-src": "'self' blob:",
     "connect-src": "'self'",
+    "manifest-src": "'self'",
     "base-uri": "'none'",
     "form-action": "'none'",
 }
@@ -65,7 +67,7 @@ def headers() -> dict[str, str]:
 
 
 def page_files() -> dict[str, Path]:
-    """The built files, by name in the page's folder.
+    """The built files beside ``index.html``, by their address from it.
 
     Raises:
         PageError: they are not there.
@@ -75,12 +77,19 @@ def page_files() -> dict[str, Path]:
             "the web page is not here; in a clone of the repository, run: "
             "cd page && npm ci && npm run build && pip install ."
         )
-    return {path.name: path for path in sorted((STATIC / ASSETS).iterdir())}
+    paths = [path for path in sorted(STATIC.rglob("*")) if path.is_file()]
+    files = {path.relative_to(STATIC).as_posix(): path for path in paths}
+    del files["index.html"]
+    return files
 
 
-def model_files(model: AgeModel) -> dict[str, Path]:
-    """The detector and the age model, by name in the page's ``models`` folder."""
-    return {"blazeface.onnx": shipped("blazeface.onnx"), "age.onnx": model.path}
+def model_files(model: AgeModel) -> dict[str, bytes]:
+    """The detector and the age model, compressed, by name in the page's ``models`` folder.
+
+    The page unpacks them itself: not every server compresses what it sends.
+    """
+    paths = {"blazeface.onnx": shipped("blazeface.onnx"), "age.onnx": model.path}
+    return {f"{name}.gz": gzip.compress(path.read_bytes(), mtime=0) for name, path in paths.items()}
 
 
 def manifest(
@@ -98,7 +107,7 @@ def manifest(
         min_score: faces that the detector is less sure of, 0 to 1, are left out.
         service: address of ``/v1/estimate``, absolute or from the page; None offers no switch.
     """
-    detector, age = (_describe(name, path) for name, path in model_files(model).items())
+    detector, age = (_describe(name, data) for name, data in model_files(model).items())
     return {
         "version": __version__,
         "coverage": coverage,
@@ -126,16 +135,16 @@ def export_page(folder: Path, model: AgeModel, *, service: str | None = None) ->
     if service is not None and urlsplit(service).scheme not in ("http", "https"):
         raise PageError(f"{service}: give the service's address with http:// or https://")
     estimate = service and f"{service.rstrip('/')}/v1/estimate"
-    files = {f"{ASSETS}/{name}": path for name, path in page_files().items()}
-    files |= {f"models/{name}": path for name, path in model_files(model).items()}
+    files = {name: path.read_bytes() for name, path in page_files().items()}
+    files |= {f"models/{name}": data for name, data in model_files(model).items()}
     facts = json.dumps(manifest(model, service=estimate) | {"files": sorted(files)})
     meta = f'{_ENTRY}<meta http-equiv="Content-Security-Policy" content="{policy(service)}">'
     index = (STATIC / "index.html").read_text("utf-8").replace(_ENTRY, meta, 1)
     old = _exported(folder) - set(files)
     try:
-        for name, path in files.items():
+        for name, data in files.items():
             with atomic_path(folder / name) as partial:
-                shutil.copyfile(path, partial)
+                partial.write_bytes(data)
         for name, text in ((f"models/{MANIFEST}", facts), ("index.html", index)):
             with atomic_path(folder / name) as partial:
                 partial.write_text(text, "utf-8")
@@ -155,6 +164,12 @@ def _exported(folder: Path) -> set[str]:
         return set()
 
 
-def _describe(name: str, path: Path) -> dict[str, Any]:
-    data = path.read_bytes()
-    return {"file": name, "bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+@lru_cache(maxsize=4)
+def _packed(path: Path, _: int) -> bytes:
+    """A file, compressed; once for each time that it was written."""
+    return gzip.compress(path.read_bytes(), mtime=0)
+
+
+def _describe(name: str, data: bytes) -> dict[str, Any]:
+    digest = hashlib.sha256(gzip.decompress(data)).hexdigest()
+    return {"file": name, "bytes": len(data), "sha256": digest}

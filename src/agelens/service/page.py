@@ -20,6 +20,8 @@ from agelens.page.files import (
 )
 from agelens.pipeline.model import AgeModel
 
+NO_SUCH_FILE = "this version's page has no such file"
+
 
 def page_routes(model: AgeModel, *, coverage: float = 0.9, min_score: float = 0.5) -> APIRouter:
     """The page at ``/``, its files and the models' beside it; the service's own paths stay free.
@@ -30,7 +32,7 @@ def page_routes(model: AgeModel, *, coverage: float = 0.9, min_score: float = 0.
         min_score: of the service.
     """
     try:
-        assets = page_files()
+        files = page_files()
     except PageError as error:
         sentence = str(error)
 
@@ -38,7 +40,7 @@ def page_routes(model: AgeModel, *, coverage: float = 0.9, min_score: float = 0.
             raise HTTPException(404, sentence)
 
         return APIRouter(routes=[Route("/", missing, include_in_schema=False)])
-    known = {ASSETS: assets, "models": model_files(model)}
+    models = model_files(model)
     facts = manifest(model, coverage=coverage, min_score=min_score, service="v1/estimate")
     digests = {facts[part]["file"]: facts[part]["sha256"] for part in ("detector", "age")}
     fresh = headers() | {"Cache-Control": "no-cache"}
@@ -50,20 +52,30 @@ def page_routes(model: AgeModel, *, coverage: float = 0.9, min_score: float = 0.
     async def facts_file(_: Request) -> Response:
         return JSONResponse(facts, headers=fresh)
 
+    async def root_file(request: Request) -> Response:
+        return FileResponse(files[request.url.path.rsplit("/", 1)[1]], headers=fresh)
+
     async def asset(request: Request) -> Response:
-        folder, name = request.url.path.split("/")[-2:]
-        path = known[folder].get(name)
-        # Another version's page asks with its digest; these bytes would be kept as that file.
-        other = folder == "models" and request.url.query != digests.get(name)
-        if path is None or other:
-            raise HTTPException(404, f"{folder}/{name}: this version's page has no such file")
+        name = request.path_params["name"]
+        path = files.get(f"{ASSETS}/{name}")
+        if path is None:
+            raise HTTPException(404, f"{ASSETS}/{name}: {NO_SUCH_FILE}")
         return FileResponse(path, headers=kept)
 
+    async def model_file(request: Request) -> Response:
+        # Another version's page asks with its digest; these bytes would be kept as that file.
+        name = request.path_params["name"]
+        if name not in models or request.url.query != digests[name]:
+            raise HTTPException(404, f"models/{name}: {NO_SUCH_FILE}")
+        return Response(models[name], headers=kept, media_type="application/octet-stream")
+
+    routes = [
+        ("/", index),
+        *((f"/{name}", root_file) for name in files if "/" not in name),
+        (f"/models/{MANIFEST}", facts_file),
+        ("/models/{name}", model_file),
+        (f"/{ASSETS}/{{name}}", asset),
+    ]
     return APIRouter(
-        routes=[
-            Route("/", index, include_in_schema=False),
-            Route(f"/models/{MANIFEST}", facts_file, include_in_schema=False),
-            Route("/models/{name}", asset, include_in_schema=False),
-            Route(f"/{ASSETS}/{{name}}", asset, include_in_schema=False),
-        ]
+        routes=[Route(path, answer, include_in_schema=False) for path, answer in routes]
     )
