@@ -20,7 +20,7 @@ from rich.console import Console
 
 from agelens import DataError
 from agelens.data.labels import LabelTable, parse_columns
-from agelens.data.manifest import Dataset, usable
+from agelens.data.manifest import Dataset, Source, usable
 from agelens.data.prepare import prepare, summary
 from agelens.data.sources import Labels
 from agelens.evaluation.evaluate import evaluate, predict_split
@@ -163,6 +163,62 @@ def test_ages(tmp_path: Path, text: str, age: int | None) -> None:
     assert rows == [("a.jpg", Labels(age, None, None)), ("short.jpg", Labels(None, None, None))]
 
 
+BANDS = "path,age_low,age_high,split\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "band"),
+    [
+        ("20,29", (20, 29)), ("70,116", (70, 116)), ("5,5", (5, 5)), ("29,20", (None, None)),
+        ("20,", (None, None)), (",29", (None, None)), ("20,200", (None, None)),
+    ],
+)  # fmt: skip
+def test_bands(tmp_path: Path, text: str, band: tuple[int | None, int | None]) -> None:
+    table = tmp_path / "labels.csv"
+    table.write_text(f"{BANDS}a.jpg,{text},train\nb.jpg,1,2,\n")
+    expected = [
+        ("a.jpg", Labels(None, None, None, *band, "train")),
+        ("b.jpg", Labels(None, None, None, 1, 2)),
+    ]
+    assert LabelTable.read(table, {}).rows == expected
+    table.write_text("path,years,age_low,age_high\na.jpg,25,20,29\nb.jpg,,20,29\n")
+    rows = LabelTable.read(table, {"age": "years"}).rows
+    assert [labels[0:1] + labels[3:5] for _, labels in rows] == [(25, None, None), (None, 20, 29)]
+
+
+def test_bands_and_given_splits_in_the_manifest(
+    album: Path, prepared: Dataset, tmp_path: Path
+) -> None:
+    table = tmp_path / "bands.csv"
+    paths = sorted(path for path in prepared.manifest["path"] if "/" in path)
+    parts = ["train"] * 24 + ["validation"] * 6 + ["test", ""]
+    lines = [f"{path},20,29,{part}\n" for path, part in zip(paths, parts, strict=True)]
+    table.write_text(BANDS + "".join(lines))
+    shutil.copy(prepared.folder / "scan.jsonl", tmp_path)
+    dataset = prepare(album, tmp_path, jobs=1, labels=table, about=Source("Album", "CC0"))
+    manifest = dataset.manifest.set_index("path")
+    assert manifest["age"].isna().all()
+    assert set(manifest.loc[paths, ["age_low", "age_high"]].itertuples(index=False)) == {(20, 29)}
+    assert set(manifest["source"]) == {"Album"}
+    assert not manifest.loc[paths, "bad_name"].any()
+    split = manifest.loc[paths, "split"].tolist()
+    assert set(split[:24]) == {"train", "calibration"}
+    assert split[:24].count("calibration") == 2
+    assert split[24:31] == ["validation"] * 6 + ["test"]
+    assert len(dataset.part("train")) == 0
+    assert len(dataset.part("train", bands=True)) >= 15
+    lines[0] = lines[0].replace("20,29", "30,39")
+    table.write_text(BANDS + "".join(lines))
+    assert prepare(album, tmp_path, jobs=1, labels=table).digest != dataset.digest
+
+
+def test_a_manifest_of_an_older_version_is_refused(prepared: Dataset, tmp_path: Path) -> None:
+    shutil.copy(prepared.folder / "manifest.parquet", tmp_path)
+    (tmp_path / "dataset.json").write_text('{"root": ".", "template": [], "digest": "0"}')
+    with pytest.raises(DataError, match="prepare` again"):
+        Dataset.load(tmp_path)
+
+
 def test_another_table_over_the_same_scan(faces_folder: Path, tmp_path: Path) -> None:
     """The scan keeps the labels of UTKFace names; a table's must win, and leave no trace."""
     by_name = prepare(faces_folder, tmp_path / "out", jobs=1)
@@ -214,8 +270,8 @@ def test_everything_downstream_without_gender_and_ethnicity(
     columns = {"path": "file", "age": "AgeColumn"}
     dataset = Dataset.load(prepare(album, tmp_path, jobs=1, labels=table, columns=columns).folder)
     assert dataset.manifest[["gender", "ethnicity"]].isna().all(axis=None)
-    crops, ages = aligned_crops(dataset, "train", 32, margin=0)
-    assert crops.shape == (len(ages), 32, 32, 3)
+    crops, rows = aligned_crops(dataset, "train", 32, margin=0)
+    assert crops.shape == (len(rows), 32, 32, 3)
     assert crops.std(axis=(1, 2, 3)).min() > 20  # the face, not the empty canvas
     report = evaluate(predict_split("light", dataset, "train", jobs=1))
     assert set(report["groups"]) == {"age"}
@@ -254,6 +310,8 @@ def test_columns_are_pairs() -> None:
         (b"\xff\xfe\x00path", {}, "cannot be read"),
         (b"file,Age\na,1\n", {}, "'path'.*'file', 'Age'.*--columns path="),
         (b"path,age\nwide/p0.png,1\n", {"gender": "Sex"}, "'Sex' for the gender"),
+        (b"path,age_low\na,1\n", {}, "'age_high' for the age_high"),
+        (b"path,age,split\nwide/p0.png,1,exam\n", {}, "'exam' is none of: train, "),
         (b"path,age\n", {}, "no row names a file"),
         (b"path,age\n/elsewhere/x.png,1\n", {}, "the first is '/elsewhere/x.png'"),
         (b"path,age\nwide/p0.png,1\np0.png,2\n", {}, "label wide/p0.png differently"),
@@ -305,8 +363,13 @@ def command(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
 def test_the_command(album: Path, table: Path, prepared: Dataset, tmp_path: Path) -> None:
     options = ["-o", tmp_path, "--labels", table, "--jobs", "1"]
     pairs = ",".join(f"{name}={column}" for name, column in COLUMNS.items())
+    nameless = command(album, *options, "--columns", pairs, "--name", "Album")
+    assert nameless.returncode == 1
+    assert "--licence" in nameless.stderr
+    options += ["--name", "Album", "--licence", "CC0"]
     done = command(album, *options, "--columns", pairs)
     assert done.returncode == 0, done.stderr
+    assert Dataset.load(tmp_path).sources == (Source("Album", "CC0"),)
     assert "labels without a file" in done.stdout
     assert prepared.digest[:12] in done.stdout
     refused = command(album, *options, "--columns", "sex=Sex")

@@ -223,6 +223,22 @@ def test_splits_ignore_order_and_keep_groups(seed: int) -> None:
     assert split.groupby(frame["group"]).nunique().max() == 1
 
 
+def test_given_splits_are_kept_and_copies_follow_the_one_held_back_most() -> None:
+    frame = made_up(4_000, 3)
+    given = pd.Series(["train", "validation", "test", None] * 1_000, dtype="string")
+    split = assign_splits(frame["group"], frame["age"], frame["sha256"], given)
+    alone = ~frame["group"].duplicated(keep=False)
+    for part in ("validation", "test"):
+        assert set(split[alone & (given == part)]) == {part}
+    learnt = split[alone & (given == "train")]
+    assert set(learnt) == {"train", "calibration"}
+    assert (learnt == "calibration").mean() == pytest.approx(0.08, abs=0.01)
+    assert set(split[alone & given.isna()]) == {name for name, _ in PARTS}
+    tested = (given == "test").groupby(frame["group"]).transform("any")
+    assert set(split[tested]) == {"test"}
+    assert (tested & ~alone & (given == "train")).any()
+
+
 def test_splits_have_their_sizes_in_every_age_band() -> None:
     frame = made_up(20_000, 7)
     split = assign_splits(frame["group"], frame["age"], frame["sha256"])

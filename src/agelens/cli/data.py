@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from agelens.cli.common import Folder, Jobs, Model, app, progress_bar, updater
+
+if TYPE_CHECKING:
+    from agelens.data.manifest import Dataset
 
 data_app = typer.Typer(help="Prepare a dataset.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
@@ -27,27 +30,59 @@ def data_prepare(
         str,
         typer.Option(
             metavar="NAME=COLUMN,…",
-            help="What the table calls path, age, gender or ethnicity, where it is not that.",
+            help="What the table calls path, age (or age_low and age_high, the ends of a band), "
+            "gender, ethnicity or split, where it is not that.",
         ),
     ] = "",
+    name: Annotated[
+        str | None, typer.Option(help="What the set is called. Needed with --labels.")
+    ] = None,
+    licence: Annotated[
+        str | None, typer.Option(help="On which terms it may be used. Needed with --labels.")
+    ] = None,
     jobs: Jobs = None,
 ) -> None:
     """Look at every file, find faces and duplicates, split, and write a manifest."""
     from agelens.data.labels import parse_columns
-    from agelens.data.prepare import prepare, summary
+    from agelens.data.manifest import Source
+    from agelens.data.prepare import UTKFACE, prepare
+    from agelens.errors import DataError
     from agelens.parallel import default_jobs
+
+    if labels is not None and not (name and licence):
+        raise DataError(
+            "say what the pictures are called and on which terms they may be used, with --name and "
+            "--licence: the manifest keeps it, and every model that learns from it says so"
+        )
 
     with progress_bar("Scanning") as bar:
         dataset = prepare(
             source,
             output,
             jobs=jobs or default_jobs(),
+            about=Source(name or UTKFACE.name, licence or UTKFACE.licence),
             labels=labels,
             columns=parse_columns(columns),
             progress=updater(bar),
         )
-    _print_counts(summary(dataset.manifest, dataset.unmatched))
-    typer.echo(f"{output / 'manifest.parquet'} (digest {dataset.digest[:12]})")
+    _print_dataset(dataset)
+
+
+@data_app.command("join")
+def data_join(
+    datasets: Annotated[list[Path], typer.Argument(help="Prepared datasets, two or more.")],
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="Where to write.")],
+    jobs: Jobs = None,
+) -> None:
+    """Make one dataset of several; what resembles a picture that another holds back is left out."""
+    from agelens.data.join import join
+    from agelens.data.manifest import Dataset
+    from agelens.parallel import default_jobs
+
+    prepared = [Dataset.load(folder) for folder in datasets]
+    with progress_bar("Comparing") as bar:
+        joined = join(prepared, output, jobs=jobs or default_jobs(), progress=updater(bar))
+    _print_dataset(joined)
 
 
 @data_app.command("explore")
@@ -85,10 +120,13 @@ def data_explore(
     typer.echo(str(page))
 
 
-def _print_counts(counts: dict[str, dict[str, int]]) -> None:
+def _print_dataset(dataset: Dataset) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    from agelens.data.prepare import summary
+
+    counts = summary(dataset.manifest, dataset.unmatched)
     table = Table("", "", "count", box=None, show_header=False)
     for topic, values in counts.items():
         for name, value in values.items():
@@ -96,3 +134,4 @@ def _print_counts(counts: dict[str, dict[str, int]]) -> None:
             topic = ""
         table.add_section()
     Console().print(table)
+    typer.echo(f"{dataset.folder / 'manifest.parquet'} (digest {dataset.digest[:12]})")

@@ -9,6 +9,10 @@ NEAR_BITS = 40
 """Hashes that differ in at most this many of 256 bits are one photo; see docs/dataset.md for how
 it was chosen."""
 
+FACE_BITS = 50
+"""The same for hashes of aligned faces, by which one photo is known in two sets that frame it
+differently; see docs/dataset.md."""
+
 
 def near_pairs(hashes: NDArray[np.uint64], bits: int, block: int = 512) -> NDArray[np.int64]:
     """Pairs of hashes within a Hamming distance.

@@ -12,10 +12,11 @@ import pandas as pd
 
 from agelens.ages import MAX_AGE
 from agelens.data.sources import Labels
+from agelens.data.split import PARTS
 from agelens.errors import DataError
 
-NAMES = ("path", "age", "gender", "ethnicity")
-"""What a table can say of a file; the last two need not be there."""
+NAMES = ("path", "age", "age_low", "age_high", "gender", "ethnicity", "split")
+"""What a table can say of a file: its path, its age or the ends of a band, and what it may lack."""
 
 
 def parse_columns(text: str) -> dict[str, str]:
@@ -52,28 +53,45 @@ class LabelTable:
         """Read a CSV or Parquet file; the file's beginning tells which it is.
 
         An age is a number, in completed years: 23.9 is 23. One that is missing, no number, or not
-        from 0 to 116 is None. Gender and ethnicity are any texts, kept as they are; empty is None.
+        from 0 to 116 is None. So are both ends of a band where one is, or where the first is not
+        the lower; a band beside an age is passed over. Gender and ethnicity are any texts, kept as
+        they are; empty is None. A split is a name of `agelens.data.split.PARTS`.
 
         Args:
             file: the table.
-            columns: the table's names of `NAMES`, where they differ. Gender and ethnicity may be
-                absent from the table unless they are named here.
+            columns: the table's names of `NAMES`, where they differ. The path and the age, or both
+                ends of its band, must be there; the others where they are named here.
 
         Raises:
-            DataError: the file is missing or broken, or lacks a column.
+            DataError: the file is missing or broken, or lacks a column, or a split is no part.
         """
         frame = _read(file)
-        for name, column in {"path": "path", "age": "age", **columns}.items():
-            if column not in frame:
+        called = {name: columns.get(name, name) for name in NAMES}
+        banded = called["age"] not in frame and "age" not in columns
+        banded &= called["age_low"] in frame or called["age_high"] in frame
+        wanted = {"path", *(("age_low", "age_high") if banded else ("age",)), *columns}
+        for name in filter(wanted.__contains__, NAMES):
+            if called[name] not in frame:
                 there = ", ".join(repr(str(other)) for other in frame)
                 raise DataError(
-                    f"{file}: no column {column!r} for the {name}; there are: {there}. "
+                    f"{file}: no column {called[name]!r} for the {name}; there are: {there}. "
                     f"Say which it is with --columns {name}=COLUMN"
                 )
-        paths, genders, ethnicities = (
-            _texts(frame, columns.get(name, name)) for name in ("path", "gender", "ethnicity")
+        paths, genders, ethnicities, splits = (
+            _texts(frame, called[name]) for name in ("path", "gender", "ethnicity", "split")
         )
-        labels = map(Labels, _ages(frame[columns.get("age", "age")]), genders, ethnicities)
+        parts = [part for part, _ in PARTS]
+        for split in splits:
+            if split is not None and split not in parts:
+                raise DataError(f"{file}: the split {split!r} is none of: {', '.join(parts)}")
+        ages, lows, highs = (_ages(frame, called[name]) for name in ("age", "age_low", "age_high"))
+        bands = map(_band, ages, lows, highs)
+        labels = [
+            Labels(age, gender, ethnicity, low, high, split)
+            for age, gender, ethnicity, (low, high), split in zip(
+                ages, genders, ethnicities, bands, splits, strict=True
+            )
+        ]
         return cls(file, list(zip((path or "" for path in paths), labels, strict=True)))
 
     def match(self, files: Sequence[str]) -> tuple[dict[str, Labels], int]:
@@ -129,9 +147,17 @@ def _read(file: Path) -> pd.DataFrame:
         raise DataError(f"{file}: cannot be read as CSV or Parquet ({error})") from error
 
 
-def _ages(column: pd.Series) -> list[int | None]:
-    numbers = pd.to_numeric(column, errors="coerce").to_numpy(np.float64, na_value=np.nan)
+def _ages(frame: pd.DataFrame, column: str) -> list[int | None]:
+    if column not in frame:
+        return [None] * len(frame)
+    numbers = pd.to_numeric(frame[column], errors="coerce").to_numpy(np.float64, na_value=np.nan)
     return [int(years) if 0 <= years <= MAX_AGE else None for years in np.floor(numbers)]
+
+
+def _band(age: int | None, low: int | None, high: int | None) -> tuple[int | None, int | None]:
+    if age is not None or low is None or high is None or low > high:
+        return None, None
+    return low, high
 
 
 def _texts(frame: pd.DataFrame, column: str) -> list[str | None]:

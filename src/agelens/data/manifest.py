@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -21,6 +22,8 @@ from agelens.types import Landmarks
 
 LABEL_FLAGS = ("unreadable", "label_conflict", "exact_copy")
 """Flags that keep a row out of training and evaluation: no sure label, or counted already."""
+COPY_FLAG = "held_out_copy"
+"""Keeps a row of a joined dataset out of both: another set holds back a picture that it is like."""
 FACE_FLAGS = ("no_face", "implausible_landmarks")
 """Flags that also keep a row out of training; evaluation reads it, and counts what it misses."""
 NOTE_FLAGS = ("bad_name", "wrong_size", "grey")
@@ -31,14 +34,25 @@ EXPECTED_SIZE = (200, 200)
 """Of UTKFace's pictures."""
 MAX_RESIDUAL = 0.08
 """Largest distance, as a fraction of the face box, between landmarks and the template fitted to
-them. 99.7 % of UTKFace is below; above are profiles, and patterns that are no face."""
+them, in UTKFace. 99.7 % of it is below; above are profiles, and patterns that are no face."""
+MAX_RESIDUAL_ANYWHERE = 0.15
+"""The same for pictures with the face anywhere, of which many are profiles (11 % of FairFace are
+above the limit of UTKFace, 1 % above this): whoever is served has such pictures, too."""
+
+
+class Source(NamedTuple):
+    """A set of pictures: what it is called, and on which terms it may be used."""
+
+    name: str
+    licence: str
 
 
 @dataclass(frozen=True)
 class Dataset:
     """A prepared dataset: its folder, manifest, and alignment template ``[4, 2]``.
 
-    `unmatched` counts the rows of its table of labels that name no file; None without a table.
+    `sources` are the sets that it was made from, which the manifest's column of that name speaks
+    of. `unmatched` counts the rows of its table of labels that name no file; None without a table.
     """
 
     folder: Path
@@ -46,6 +60,7 @@ class Dataset:
     manifest: pd.DataFrame
     template: NDArray[np.float64]
     digest: str
+    sources: tuple[Source, ...]
     unmatched: int | None = None
 
     @classmethod
@@ -58,39 +73,54 @@ class Dataset:
             raise DataError(
                 f"{folder}: no manifest; run `agelens data prepare SOURCE -o {folder}` first"
             ) from error
+        if "sources" not in about:
+            raise DataError(
+                f"{folder}: prepared by an older agelens; run `agelens data prepare` again, which "
+                "looks only at files that changed"
+            )
         root = folder / about["root"]  # an absolute root replaces the folder
         template, unmatched = np.array(about["template"]), about.get("unmatched")
-        return cls(folder, root, manifest, template, about["digest"], unmatched)
+        sources = tuple(Source(**source) for source in about["sources"])
+        return cls(folder, root, manifest, template, about["digest"], sources, unmatched)
 
-    def part(self, split: str, *, missed: bool = False) -> pd.DataFrame:
-        """The rows of a split that its users may read; see `usable`."""
+    def part(self, split: str, *, missed: bool = False, bands: bool = False) -> pd.DataFrame:
+        """The rows of a split that its users may read; see `usable`.
+
+        Args:
+            split: its name.
+            missed: keep the rows in which no plausible face was found.
+            bands: keep the rows whose age is a band, so that they have no ``age``.
+        """
         if split not in {"train", "validation", "calibration", "test"}:
             raise DataError(f"no split is named {split!r}")
         rows = self.manifest[usable(self.manifest, missed=missed)]
-        return rows[rows["split"] == split].reset_index(drop=True)
+        rows = rows[rows["split"] == split]
+        return rows[rows["age"].notna() | bands].reset_index(drop=True)
 
 
 def usable(manifest: pd.DataFrame, *, missed: bool = False) -> pd.Series:
     """The one rule: which rows training and evaluation read.
 
-    A row counts when it is readable, its age is known, no copy of it carries another label, and it
-    is the first of its exact copies. Training also needs its face.
+    A row counts when it is readable, its age is known, in years or as a band, no copy of it carries
+    another label, and it is the first of its exact copies. In a joined dataset, no picture like it
+    is held back by another set. Training also needs its face.
 
     Args:
         manifest: as `build` returns it.
         missed: keep the rows in which no plausible face was found (evaluation counts them).
     """
-    flags = LABEL_FLAGS if missed else (*LABEL_FLAGS, *FACE_FLAGS)
-    return manifest["age"].notna() & ~manifest[list(flags)].any(axis=1)
+    flags = [*LABEL_FLAGS, COPY_FLAG, *(() if missed else FACE_FLAGS)]
+    return manifest["age_low"].notna() & ~manifest[flags].any(axis=1)
 
 
 def build(
-    rows: list[dict[str, Any]], template: NDArray[np.float64] | None = None
+    rows: list[dict[str, Any]], source: str, template: NDArray[np.float64] | None = None
 ) -> tuple[pd.DataFrame, NDArray[np.float64]]:
     """Turn scanned rows into the manifest: groups, flags, splits, and the template.
 
     Args:
-        rows: from `agelens.data.scan.scan`, any order.
+        rows: from `agelens.data.scan.scan`, any order, with the labels of a table, if there is one.
+        source: name of the set.
         template: ``[4, 2]``, for pictures of any size with the face anywhere. None: the pictures
             are UTKFace's, of one size with the face at one place, and the template is learnt.
 
@@ -105,24 +135,32 @@ def build(
         raise DataError("the source holds no picture that can be read")
     frame = pd.DataFrame(rows).drop(columns=["stamp"], errors="ignore")
     frame = frame.sort_values("path", ignore_index=True)
-    for column in ("age", "width", "height"):
+    frame = frame.reindex(columns=list(dict.fromkeys([*frame, "age_low", "age_high", "split"])))
+    for column in ("age", "age_low", "age_high", "width", "height"):
         frame[column] = frame[column].astype("Int64")
+    for end in ("age_low", "age_high"):
+        frame[end] = frame[end].fillna(frame["age"])
+    frame["source"] = pd.Series(source, index=frame.index, dtype="string")
+    frame[COPY_FLAG] = False
     frame["wrong_size"] = (
         (template is None)
         & frame["width"].notna()
         & ((frame["width"] != EXPECTED_SIZE[0]) | (frame["height"] != EXPECTED_SIZE[1]))
     )
     frame["exact_copy"] = frame["sha256"].notna() & frame.duplicated("sha256")
-    frame["duplicate_group"], frame["duplicate_kind"] = _duplicate_groups(frame)
-    labels = frame.groupby("duplicate_group")[["age", "gender", "ethnicity"]].nunique()
-    conflicting = labels.index[(labels > 1).any(axis=1)]
-    frame["label_conflict"] = frame["duplicate_group"].isin(conflicting)
-    split = assign_splits(frame["duplicate_group"], frame["age"], frame["sha256"])
+    frame["duplicate_group"], frame["duplicate_kind"] = duplicate_groups(frame)
+    groups = frame.groupby("duplicate_group")
+    conflicting = (groups[["gender", "ethnicity"]].nunique() > 1).any(axis=1)
+    conflicting |= (groups["age_low"].max() > groups["age_high"].min()).fillna(False)
+    frame["label_conflict"] = frame["duplicate_group"].map(conflicting).astype(bool)
+    middle = (frame["age_low"] + frame["age_high"]) / 2
+    split = assign_splits(frame["duplicate_group"], middle, frame["sha256"], frame["split"])
     frame["calibration"] = (split == "calibration").fillna(False)
     frame["split"] = split
     points = _points(frame)
     rough = np.nanmedian(points, axis=0) if template is None else template
-    frame["implausible_landmarks"] = _residuals(points, rough) > MAX_RESIDUAL
+    limit = MAX_RESIDUAL if template is None else MAX_RESIDUAL_ANYWHERE
+    frame["implausible_landmarks"] = _residuals(points, rough) > limit
     learnt = usable(frame) & (frame["split"] == "train")
     if not learnt.any():
         utkface = "is this UTKFace? Other pictures need --labels"
@@ -136,7 +174,10 @@ def build(
 def digest(manifest: pd.DataFrame) -> str:
     """Identity of what a model was trained on: contents, labels, flags and splits, no paths."""
     columns = ["sha256", "age", "gender", "ethnicity", "split", *FLAGS]
-    text = manifest.sort_values(["sha256", "path"])[columns].to_csv(index=False)
+    rows = manifest[~manifest[COPY_FLAG]].sort_values(["sha256", "path"])
+    low, high = (rows[end].astype("string") for end in ("age_low", "age_high"))
+    rows["age"] = low.where(low == high, low + "-" + high)
+    text = rows[columns].to_csv(index=False)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -145,6 +186,7 @@ def save(
     root: Path,
     manifest: pd.DataFrame,
     template: NDArray[np.float64],
+    sources: Sequence[Source],
     unmatched: int | None = None,
 ) -> Dataset:
     """Write manifest.parquet and dataset.json into `folder`, each whole or not at all."""
@@ -153,6 +195,7 @@ def save(
         "root": str(root.resolve().relative_to(folder.resolve()) if inside else root.resolve()),
         "template": template.tolist(),
         "digest": digest(manifest),
+        "sources": [source._asdict() for source in sources],
     }
     if unmatched is not None:
         about["unmatched"] = unmatched
@@ -168,7 +211,7 @@ def landmarks_of(row: Any) -> Landmarks:
     return Landmarks.from_array(np.asarray(row.landmarks).reshape(-1, 2))
 
 
-def _duplicate_groups(frame: pd.DataFrame) -> tuple[pd.Series, pd.Series]:
+def duplicate_groups(frame: pd.DataFrame) -> tuple[pd.Series, pd.Series]:
     """A group for every row, named by its smallest sha256, and its kind: "", exact or near."""
     first_of = frame.reset_index().groupby("sha256")["index"].transform("min")
     exact = np.column_stack([frame.index, first_of.fillna(pd.Series(frame.index)).astype(int)])

@@ -10,11 +10,13 @@ import pandas as pd
 from agelens.data import manifest
 from agelens.data.labels import LabelTable
 from agelens.data.scan import Row, scan
-from agelens.data.sources import Labels, list_files, unpack
+from agelens.data.sources import UNKNOWN, Labels, list_files, unpack
 from agelens.errors import DataError
 from agelens.parallel import Progress, silent
 from agelens.pipeline.images import SUFFIXES
 from agelens.pipeline.model import AgeModel
+
+UTKFACE = manifest.Source("UTKFace", "non-commercial research use only")
 
 
 def prepare(
@@ -22,6 +24,7 @@ def prepare(
     folder: Path,
     *,
     jobs: int,
+    about: manifest.Source = UTKFACE,
     labels: Path | None = None,
     columns: Mapping[str, str] | None = None,
     progress: Progress = silent,
@@ -34,6 +37,7 @@ def prepare(
         source: a tar, a zip or a folder, of UTKFace or, with `labels`, of any pictures.
         folder: where the manifest goes, and the pictures of an archive (``images/``).
         jobs: threads.
+        about: the set's name and licence, which the manifest keeps, and the models learnt from it.
         labels: a table of the pictures' labels, in place of what their names say. Pictures that
             it does not name have none, and other files that it does not name are left out.
         columns: the table's own names of its columns; see `LabelTable.read`.
@@ -48,17 +52,18 @@ def prepare(
     folder.mkdir(parents=True, exist_ok=True)
     root, journal = unpack(source, folder / "images"), folder / "scan.jsonl"
     if table is None:
-        frame, template = manifest.build(scan(root, journal, jobs=jobs, progress=progress))
-        return manifest.save(folder, root, frame, template)
+        rows = scan(root, journal, jobs=jobs, progress=progress)
+        frame, template = manifest.build(rows, about.name)
+        return manifest.save(folder, root, frame, template, [about])
     files = list(list_files(root))
     found, unmatched = table.match(files)
     pictures = [path for path in files if path in found or Path(path).suffix.lower() in SUFFIXES]
     rows = scan(root, journal, jobs=jobs, progress=progress, files=pictures)
     # After the scan, whose journal outlives this table.
-    rows = [_label(row, found.get(row["path"], Labels(None, None, None))) for row in rows]
+    rows = [_label(row, found.get(row["path"], UNKNOWN)) for row in rows]
     # Where a landmark lies in a picture means nothing here, so no template can be learnt.
-    frame, template = manifest.build(rows, AgeModel("light").template)
-    return manifest.save(folder, root, frame, template, unmatched)
+    frame, template = manifest.build(rows, about.name, AgeModel("light").template)
+    return manifest.save(folder, root, frame, template, [about], unmatched)
 
 
 def summary(frame: pd.DataFrame, unmatched: int | None = None) -> dict[str, dict[str, int]]:
@@ -70,8 +75,16 @@ def summary(frame: pd.DataFrame, unmatched: int | None = None) -> dict[str, dict
     """
     kinds = frame["duplicate_kind"]
     used = frame[manifest.usable(frame)]
+    sources = frame["source"].unique()
+    joined = {
+        "files of": {name: int((frame["source"] == name).sum()) for name in sources},
+        "left out, as another holds back a copy": {
+            name: int(frame[manifest.COPY_FLAG][frame["source"] == name].sum()) for name in sources
+        },
+    }
     validation = used["split"].isin(["validation", "calibration"])
     return {
+        **(joined if len(sources) > 1 else {}),
         "files": {
             "found": len(frame),
             "usable": len(used),
@@ -90,4 +103,4 @@ def summary(frame: pd.DataFrame, unmatched: int | None = None) -> dict[str, dict
 
 
 def _label(row: Row, labels: Labels) -> Row:
-    return row | labels._asdict() | {"bad_name": labels.age is None}
+    return row | labels._asdict() | {"bad_name": not labels.aged}

@@ -20,15 +20,31 @@ _NAME = re.compile(r"(?P<age>\d{1,3})_(?P<gender>[01])_(?:(?P<ethnicity>[0-4])_)
 
 
 class Labels(NamedTuple):
-    """What a UTKFace file name says. None where it does not say it."""
+    """What a UTKFace file name or a table says of a picture. None where it does not say it.
+
+    An age is known in years, or as a band from `age_low` to `age_high` years, both included.
+    `split` is the part that a table puts the picture in.
+    """
 
     age: int | None
     gender: str | None
     ethnicity: str | None
+    age_low: int | None = None
+    age_high: int | None = None
+    split: str | None = None
 
     @property
     def complete(self) -> bool:
-        return None not in self
+        """Whether everything that a UTKFace name can say is known."""
+        return None not in (self.age, self.gender, self.ethnicity)
+
+    @property
+    def aged(self) -> bool:
+        """Whether an age is known, in years or as a band."""
+        return self.age is not None or self.age_low is not None
+
+
+UNKNOWN = Labels(None, None, None)
 
 
 def parse_name(name: str) -> Labels:
@@ -42,7 +58,7 @@ def parse_name(name: str) -> Labels:
     """
     match = _NAME.match(name)
     if match is None or int(match["age"]) > MAX_AGE:
-        return Labels(None, None, None)
+        return UNKNOWN
     race = match["ethnicity"]
     return Labels(
         int(match["age"]),
