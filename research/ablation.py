@@ -81,8 +81,8 @@ def spoilt(crops: NDArray[np.uint8], kind: str) -> NDArray[np.uint8]:
 
 def measure(checkpoint: Path, dataset: Dataset, size: int) -> tuple[dict[str, Any], list[float]]:
     """Figures of a checkpoint on the validation part, and its errors."""
-    crops, ages = aligned_crops(dataset, "validation", size, margin=0.0)
-    crops, rows = np.array(crops), dataset.part("validation")
+    crops, rows = aligned_crops(dataset, "validation", size, margin=0.0)
+    crops, ages = np.array(crops), rows["age"].to_numpy(np.int64)
     errors = estimates(checkpoint, crops) - ages
     low, high = interval(errors, mae)
     bands = {f"{first}-{last}": np.isin(ages, range(first, last + 1)) for first, last in AGES}

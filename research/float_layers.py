@@ -31,7 +31,8 @@ def main() -> None:
     options = parser.parse_args()
     dataset = Dataset.load(options.data)
     whole = AgeModel(options.model, threads=1)
-    cached, ages = aligned_crops(dataset, "validation", whole.size, margin=0.0)
+    cached, rows = aligned_crops(dataset, "validation", whole.size, margin=0.0)
+    ages = rows["age"].to_numpy(np.int64)
     crops = np.array(cached)
     ranges = calibration_crops(
         aligned_crops(dataset, "train", whole.size, margin=MARGIN)[0], MARGIN

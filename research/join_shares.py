@@ -45,7 +45,7 @@ def main() -> None:
         size: aligned_crops(dataset, "validation", size, margin=MARGIN)
         for size in {model.size for model in models}
     }
-    ages = parts[models[0].size][1]
+    ages = parts[models[0].size][1]["age"].to_numpy(np.int64)
 
     def error(distributions: np.ndarray) -> str:
         errors = np.abs(quantile(distributions, models[0].ages, 0.5) - ages)

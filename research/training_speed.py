@@ -30,6 +30,7 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from agelens.data.bands import bands_of
 from agelens.data.manifest import Dataset, digest
 from agelens.files import atomic_path
 from agelens.training.recipe import Model, Recipe, Stage
@@ -84,8 +85,9 @@ def bare_loop(recipe: Recipe, dataset: Dataset, *, augmented: bool) -> float:
 
     size, batch = recipe.model.size, recipe.optimiser.batch_size
     margin = MARGIN if augmented else 0.0
-    crops, ages = aligned_crops(dataset, "train", size, margin=margin)
-    steps = len(ages) // batch
+    crops, rows = aligned_crops(dataset, "train", size, margin=margin)
+    labels = bands_of(rows)
+    steps = len(labels) // batch
     torch.manual_seed(recipe.seed)
     module = AgeModule(recipe.model_dump(), steps, {}).train()
     network, optimiser = module.net, module.configure_optimizers()["optimizer"]
@@ -93,13 +95,13 @@ def bare_loop(recipe: Recipe, dataset: Dataset, *, augmented: bool) -> float:
     def ready_made() -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         images = torch.from_numpy(crops[: steps * batch].copy()).permute(0, 3, 1, 2)
         yield from zip(
-            images.split(batch), torch.from_numpy(ages[: steps * batch]).split(batch), strict=True
+            images.split(batch), torch.from_numpy(labels[: steps * batch]).split(batch), strict=True
         )
 
     batches: Iterable[Any] = ready_made()
     if augmented:
         transform = augmentation(recipe.augment, size)
-        items = CropDataset(crops, ages, transform=transform, seed=recipe.seed)
+        items = CropDataset(crops, labels, transform=transform, seed=recipe.seed)
         sampler = EpochSampler(len(items), recipe.seed, batch=batch)
         batches = DataLoader(items, batch, sampler=sampler, num_workers=recipe.workers)
     halved = recipe.optimiser.precision == "bfloat16"

@@ -114,3 +114,21 @@ def dataset(faces_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Dat
     from agelens.data.prepare import prepare
 
     return prepare(faces_folder, tmp_path_factory.mktemp("prepared"), jobs=2)
+
+
+@pytest.fixture(scope="session")
+def several(dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    """The same faces as if every second one were of another set, which knows decades alone."""
+    import pandas as pd
+
+    from agelens.data.manifest import Source, save
+
+    rows = dataset.manifest.copy()
+    other = np.arange(len(rows)) % 2 == 1
+    rows["source"] = np.where(other, "Bands", "Exact")
+    rows.loc[other, "age_low"] = rows["age_low"] // 10 * 10
+    rows.loc[other, "age_high"] = rows["age_low"] + 9
+    rows.loc[other, "age"] = pd.NA
+    sources = (Source("Exact", "for research"), Source("Bands", "CC BY 4.0"))
+    folder = tmp_path_factory.mktemp("several")
+    return save(folder, dataset.root, rows, dataset.template, sources)

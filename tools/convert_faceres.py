@@ -1,10 +1,13 @@
 """Convert HSE-FaceRes, a MobileNet that knows faces and ages, to a file to start training from.
 
-    python tools/convert_faceres.py faceres.onnx [--check DIR]
+    python tools/convert_faceres.py faceres.onnx
     agelens train configs/mobilenet.toml --data DIR
 
-With ``--check`` it says how well the network knows the ages of a prepared dataset's validation part
-as it comes, with its own head over ages from 1 to 100.
+    python tools/convert_faceres.py faceres-own-head.onnx --own-head --size 160
+    agelens evaluate faceres-own-head.onnx DIR --split validation
+
+With ``--own-head`` the file is the network as it comes, with its own head over ages from 1 to 100:
+a model file to evaluate, and to teach with.
 
 The network (A. V. Savchenko, "Efficient facial representations for age, gender and identity
 recognition in organizing photo albums using multi-output ConvNet", PeerJ Computer Science 5:e197,
@@ -22,17 +25,19 @@ import argparse
 import hashlib
 import json
 import subprocess
-import sys
 import tarfile
 import tempfile
 from pathlib import Path
 
 import numpy as np
+import onnx
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn import functional
 
-from agelens.data.manifest import Dataset
-from agelens.training.crops import aligned_crops
+from agelens import __version__
+from agelens.ages import CLASSES, MAX_AGE
+from agelens.pipeline.model import FORMAT, METADATA_KEY, AgeModel
 from agelens.training.initial_weights import CAFFE_SCALE, set_folded
 from agelens.training.network import AgeNet, ServedNet, make_network, write_graph
 from agelens.training.recipe import Model
@@ -63,26 +68,54 @@ def fetch(folder: Path) -> dict[str, Tensor]:
     return tensors
 
 
-def check(net: AgeNet, known: dict[str, Tensor], data: Path) -> float:
-    """Mean absolute error in years on the validation part, with the network's own head."""
-    crops, ages = aligned_crops(Dataset.load(data), "validation", 128, margin=0.0)
-    images = torch.from_numpy(np.array(crops)).permute(0, 3, 1, 2)
-    with torch.inference_mode():
-        pooled = torch.cat([net.pooled(batch) for batch in torch.split(images, 64)])
-    hidden = torch.relu(pooled @ known["feats/kernel"] + known["feats/bias"])
-    logits = hidden @ known["age_pred/kernel"] + known["age_pred/bias"]
-    expected = logits.softmax(-1) @ torch.arange(1.0, 101.0)
-    return float((expected - torch.from_numpy(ages)).abs().mean())
+class OwnHead(nn.Module):
+    """The network with the head that it comes with: uint8 RGB crops to an age distribution."""
+
+    def __init__(self, net: AgeNet, known: dict[str, Tensor]) -> None:
+        super().__init__()
+        self.net = net
+        hidden, ages = known["feats/kernel"], known["age_pred/kernel"]
+        self.hidden, self.ages = nn.Linear(*hidden.shape), nn.Linear(*ages.shape)
+        with torch.no_grad():
+            self.hidden.weight.copy_(hidden.T)
+            self.hidden.bias.copy_(known["feats/bias"])
+            self.ages.weight.copy_(ages.T)
+            self.ages.bias.copy_(known["age_pred/bias"])
+
+    def forward(self, crops: Tensor) -> Tensor:
+        """Crops ``[N, H, W, 3]`` to a distribution ``[N, 117]``."""
+        pooled = self.net.pooled(crops.permute(0, 3, 1, 2))
+        distribution = self.ages(torch.relu(self.hidden(pooled))).softmax(-1)
+        return functional.pad(distribution, (1, MAX_AGE - distribution.shape[-1]))
+
+
+def describe(path: Path, size: int) -> None:
+    """Write what serving needs into a file that has its own head."""
+    facts = {
+        "format": FORMAT,
+        "name": "hse-faceres",
+        "precision": "float32",
+        "flip": False,
+        "size": size,
+        "ages": list(range(CLASSES)),
+        "template": AgeModel("light").template.tolist(),
+        "version": __version__,
+        "licence": f"Weights of {PACKAGE} (MIT), trained on VGGFace2 and IMDB-WIKI.",
+    }
+    model = onnx.load(path)
+    onnx.helper.set_model_props(model, {METADATA_KEY: json.dumps(facts, sort_keys=True)})
+    onnx.save(model, path)
 
 
 def main() -> None:
     """Fetch, convert, write."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("target", type=Path)
-    parser.add_argument("--check", type=Path, metavar="DIR")
+    parser.add_argument("--own-head", action="store_true")
+    parser.add_argument("--size", type=int, default=128, help="side of its crops, in pixels")
     options = parser.parse_args()
     torch.manual_seed(0)  # of the head
-    model = Model(backbone="mobilenetv1_100", pretrained=False)
+    model = Model(backbone="mobilenetv1_100", pretrained=False, size=options.size)
     net = make_network(model)
     trunk = net.backbone
     with tempfile.TemporaryDirectory() as folder:
@@ -105,11 +138,11 @@ def main() -> None:
         pointwise = weight(f"conv_pw_{number}")
         shift = known[f"conv_pw_{number}_bn/batchnorm_1/sub"]
         set_folded(block.get_submodule("conv_pw"), block.get_submodule("bn2"), pointwise, shift)
-    served = ServedNet(net).eval()
-    if options.check:
-        sys.stdout.write(f"{check(net, known, options.check):.2f} years as it comes\n")
+    served = OwnHead(net, known) if options.own_head else ServedNet(net)
     crops = torch.zeros(2, model.size, model.size, 3, dtype=torch.uint8)
-    write_graph(served, crops, ["distribution"], options.target)
+    write_graph(served.eval(), crops, ["distribution"], options.target)
+    if options.own_head:
+        describe(options.target, model.size)
 
 
 if __name__ == "__main__":

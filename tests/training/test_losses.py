@@ -10,7 +10,9 @@ import pytest
 import torch
 from torch.nn import functional
 
+from agelens import RecipeError
 from agelens.training.imbalance import (
+    drawing_rates,
     group_evidence,
     label_density,
     sampling_rates,
@@ -18,6 +20,7 @@ from agelens.training.imbalance import (
     sqrt_sampling,
 )
 from agelens.training.losses import (
+    POINT_LOSSES,
     corn,
     corn_logits,
     cross_entropy,
@@ -31,9 +34,10 @@ from agelens.training.losses import (
     make_loss,
     mean_variance,
     mse,
+    outside_band,
 )
 from agelens.training.module import mixed
-from agelens.training.recipe import Loss
+from agelens.training.recipe import Imbalance, Loss
 
 FLAT = torch.zeros(1, 5)
 """Every age from 0 to 4 as likely as the others: mean 2, variance 2."""
@@ -92,40 +96,81 @@ NAMES = Loss.model_fields["name"].annotation.__args__  # type: ignore[union-attr
 @pytest.mark.parametrize("name", NAMES)
 def test_every_loss_by_name_is_least_at_the_right_age(name: str) -> None:
     loss, ages = make_loss(Loss(name=name)), torch.tensor([3, 40, 77])
+    labels = torch.stack([ages, ages], 1)
     grid = torch.arange(117.0)
     right = -((grid - ages[:, None]) ** 2) / 8
     wrong = -((grid - ages[:, None] - 15) ** 2) / 8
     if name == "corn":  # conditional logits: sure up to the age, sure not above it
         right, wrong = (5.0 * torch.sign(ages[:, None] + d - 0.5 - grid) for d in (0, 15))
-    assert loss(right, ages).shape == (3,)
-    assert (loss(right, ages) < loss(wrong, ages)).all()
+    assert loss(right, labels).shape == (3,)
+    assert (loss(right, labels) < loss(wrong, labels)).all()
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_loss_learns(name: str) -> None:
     torch.manual_seed(0)
-    loss, ages = make_loss(Loss(name=name)), torch.tensor([5, 30, 80])
-    logits = torch.zeros(3, 117, requires_grad=True)
+    loss, ages = make_loss(Loss(name=name)), torch.tensor([5, 30, 80, 44])
+    labels = torch.tensor([[5, 5], [30, 30], [80, 80], [40, 48]])
+    logits = torch.zeros(4, 117, requires_grad=True)
     optimiser = torch.optim.Adam([logits], lr=0.2)
     for _ in range(600):
         optimiser.zero_grad()
-        loss(logits, ages).sum().backward()
+        loss(logits, labels).sum().backward()
         optimiser.step()
     log_ages = corn_logits(logits) if name == "corn" else logits
-    assert (expected_age(log_ages.detach()) - ages).abs().max() < 2
+    away = (expected_age(log_ages.detach()) - ages).abs()
+    assert away[:3].max() < 2
+    assert away[3] < 4.5
+    if name not in POINT_LOSSES:
+        assert log_ages.softmax(-1)[3, 40:49].sum() > 0.95
+
+
+@pytest.mark.parametrize("name", sorted({*NAMES} - {*POINT_LOSSES}))
+def test_a_band_costs_the_negative_log_of_its_mass(name: str) -> None:
+    loss = make_loss(Loss(name=name))
+    # Of ages 0 to 3: 1/4, 3/8, 3/8, 0 (test_corn_by_hand), or 1/8, 1/8, 1/4, 1/2.
+    logits = torch.tensor([[0.125, 0.125, 0.25, 0.5]]).log() + 3
+    masses = {(0, 1): 1 / 4, (1, 2): 3 / 8, (0, 3): 1}
+    if name == "corn":
+        logits = torch.tensor([[math.log(3.0), 0.0, -20.0, 0.0]])
+        masses = {(0, 1): 5 / 8, (1, 2): 3 / 4, (0, 3): 1}
+    for band, mass in masses.items():
+        (cost,) = loss(logits, torch.tensor([band]))
+        assert float(cost) == pytest.approx(-math.log(mass), abs=1e-5)
+    labels = torch.tensor([[2, 2], [0, 1]])
+    both, alone = loss(logits.repeat(2, 1), labels), loss(logits, labels[:1])
+    torch.testing.assert_close(both[:1], alone)  # a band beside it changes no age's loss
+
+
+@pytest.mark.parametrize("name", POINT_LOSSES)
+def test_a_band_costs_an_age_its_distance(name: str) -> None:
+    loss = make_loss(Loss(name=name))
+    costs = loss(FLAT.repeat(3, 1), torch.tensor([[1, 3], [3, 4], [0, 0]]))
+    inside, one, two = {"l1": (0, 1, 2), "mse": (0, 1, 4), "huber": (0, 0.5, 2)}[name]
+    assert costs.tolist() == pytest.approx([inside, one, two])
+
+
+def test_the_mass_outside_a_band_has_a_gradient_into_it() -> None:
+    logits = torch.zeros(1, 5, requires_grad=True)
+    outside_band(logits.log_softmax(-1), torch.tensor([[1, 2]])).sum().backward()
+    # -log of the sum over the band: each age's probability, less its part of the band's.
+    np.testing.assert_allclose(logits.grad[0], [0.2, -0.3, -0.3, 0.2, 0.2], atol=1e-6)
 
 
 def test_label_density_by_hand() -> None:
-    density = label_density(np.array([3, 3]), 7, sigma=1.0)
+    density = label_density(np.array([[3, 3], [3, 3]]), 7, sigma=1.0)
     kernel = np.exp(-0.5 * np.arange(-3, 4) ** 2.0)
     assert density[3] == pytest.approx(2 / kernel.sum())
     assert density[2] == density[4] < density[3]
     assert (np.diff(density[:4]) > 0).all()
+    banded = label_density(np.array([[2, 4]] * 6), 7, sigma=1.0)
+    apart = [label_density(np.array([[age, age]] * 2), 7, sigma=1.0) for age in (2, 3, 4)]
+    np.testing.assert_allclose(banded, sum(apart))
 
 
 def test_rare_ages_weigh_and_are_drawn_more() -> None:
     ages = np.array([20] * 400 + [80] * 4)
-    weights = sqrt_lds_weights(ages, 117)
+    weights = sqrt_lds_weights(np.stack([ages, ages], 1), 117)
     assert weights[ages].mean() == pytest.approx(1)
     assert weights[80] / weights[20] == pytest.approx(10, rel=0.2)  # the root of 100
     assert weights[81] > weights[20]  # a neighbour's data counts: no cliff between ages
@@ -134,23 +179,53 @@ def test_rare_ages_weigh_and_are_drawn_more() -> None:
     assert rates[-1] / rates[0] == pytest.approx(10)
 
 
+def labelled(ages: list[int], **columns: list[str | None] | str) -> pd.DataFrame:
+    return pd.DataFrame({"age_low": ages, "age_high": ages, "source": "A", **columns})
+
+
 def test_rare_groups_are_drawn_more() -> None:
-    faces = pd.DataFrame(
-        {"age": [21] * 50 + [29] * 50 + [60] * 25 + [61] * 4 + [30] * 16,
-         "ethnicity": ["Black"] * 100 + ["White"] * 25 + ["Black"] * 4 + [None] * 16}
-    )  # fmt: skip
+    faces = labelled(
+        [21] * 50 + [29] * 50 + [60] * 25 + [61] * 4 + [30] * 16,
+        ethnicity=["Black"] * 100 + ["White"] * 25 + ["Black"] * 4 + [None] * 16,
+    )
     rates = sampling_rates(faces, "sqrt_groups")
     assert rates.sum() == pytest.approx(1)
     assert (rates[[50, 100, 125, 129]] / rates[0]).tolist() == pytest.approx([1, 2, 5, 2.5])
     by_age = sampling_rates(faces, "sqrt")
-    assert by_age.tolist() == sqrt_sampling(faces["age"].to_numpy()).tolist()
+    assert by_age.tolist() == sqrt_sampling(faces["age_low"].to_numpy()).tolist()
+
+
+def test_sources_are_drawn_as_the_recipe_says() -> None:
+    faces = pd.concat(
+        [
+            labelled([20] * 36 + [60] * 4, ethnicity="Black"),
+            labelled([30] * 9, ethnicity="Black", source="B").assign(age_high=39),
+        ],
+        ignore_index=True,
+    )
+    assert drawing_rates(faces, Imbalance()) is None
+    rates = drawing_rates(faces, Imbalance(sources={"A": 3, "B": 1}))
+    assert rates is not None
+    assert rates.tolist() == pytest.approx([0.75 / 40] * 40 + [0.25 / 9] * 9)
+    both = Imbalance(sampling="sqrt_groups", sources={"A": 0.5, "B": 0.5})
+    rates = drawing_rates(faces, both)
+    assert rates is not None
+    assert rates[36] / rates[0] == pytest.approx(3)  # the root of 36 to 4
+    assert [rates[:40].sum(), rates[40:].sum()] == pytest.approx([0.5, 0.5])
+    plain = drawing_rates(faces, Imbalance(sampling="sqrt"))
+    assert plain is not None
+    assert plain[40] / plain[0] == pytest.approx(2)  # a band is a kind, as an age is
+    for wrong in ({"A": 1}, {"A": 1, "B": 1, "C": 1}):
+        with pytest.raises(RecipeError, match="the data are of A, B"):
+            drawing_rates(faces, Imbalance(sources=wrong))
 
 
 def test_what_a_group_alone_says_of_an_age() -> None:
-    faces = pd.DataFrame(
-        {"age": [20] * 300 + [60] * 100 + [20] * 100 + [60] * 300,
-         "gender": [None] * 800, "ethnicity": ["A"] * 400 + ["B"] * 400}
-    )  # fmt: skip
+    faces = labelled(
+        [20] * 300 + [60] * 100 + [20] * 100 + [60] * 300,
+        gender=[None] * 800,
+        ethnicity=["A"] * 400 + ["B"] * 400,
+    )
     groups, evidence = group_evidence(faces, 117)
     assert groups.tolist() == [0] * 400 + [1] * 400
     kernel = np.exp(-((np.arange(-20, 21) / 2.0) ** 2) / 2).sum()

@@ -22,6 +22,7 @@ from torch.nn import functional
 from torch.utils.data import DataLoader
 
 from agelens import AgeEstimator, CheckpointError, DataError, ExportError, RecipeError
+from agelens.data.bands import bands_of
 from agelens.data.manifest import Dataset, landmarks_of
 from agelens.evaluation.evaluate import evaluate, predict_split
 from agelens.pipeline.align import align_face
@@ -131,9 +132,9 @@ def test_packaged_imagenet_weights_recognise_a_palace() -> None:
 
 
 def test_crops_are_those_that_serving_makes(dataset: Dataset) -> None:
-    crops, ages = aligned_crops(dataset, "train", 32, margin=0.0)
-    rows = dataset.part("train")
-    assert len(crops) == len(ages) == len(rows)
+    crops, rows = aligned_crops(dataset, "train", 32, margin=0.0)
+    assert rows.equals(dataset.part("train"))
+    assert len(crops) == len(rows)
     row = next(rows.itertuples())
     image = load_image(dataset.root / row.path)
     served = align_face(image, landmarks_of(row), dataset.template, 32)
@@ -150,10 +151,11 @@ def test_unknown_splits_are_refused(dataset: Dataset) -> None:
 
 
 def test_augmentation_depends_on_seed_epoch_and_index_alone(dataset: Dataset) -> None:
-    crops, ages = aligned_crops(dataset, "train", 32, margin=MARGIN)
+    crops, rows = aligned_crops(dataset, "train", 32, margin=MARGIN)
+    labels = bands_of(rows)
     transform = augmentation(Augment(), 32)
-    training = CropDataset(crops, ages, transform=transform, seed=3)
-    first, age, _ = training[(2, 5)]
+    training = CropDataset(crops, labels, transform=transform, seed=3)
+    first, label, _ = training[(2, 5)]
     torch.manual_seed(1234)
     before = torch.get_rng_state()
     again, *_ = training[(2, 5)]
@@ -161,9 +163,9 @@ def test_augmentation_depends_on_seed_epoch_and_index_alone(dataset: Dataset) ->
     torch.testing.assert_close(again, first)
     assert first.shape == (3, 32, 32)
     assert first.dtype == torch.uint8
-    assert int(age) == ages[5]
+    assert label.tolist() == [rows["age"][5]] * 2
     assert not torch.equal(training[(3, 5)][0], first)
-    other = CropDataset(crops, ages, transform=transform, seed=4)
+    other = CropDataset(crops, labels, transform=transform, seed=4)
     assert not torch.equal(other[(2, 5)][0], first)
 
 
@@ -188,6 +190,11 @@ def test_the_sampler_draws_the_rare_more_from_its_epoch_on() -> None:
         rare.append(sum(index == 30 for _, index in sampler))
     assert rare[:2] == [1, 1]
     assert min(rare[2:]) >= 8
+    few = EpochSampler(31, seed=0, batch=4, rates=rates, from_epoch=1, draws=10)
+    shown = [index for _, index in few]
+    assert len(few) == len(shown) == len(set(shown)) == 8  # whole batches, nothing twice
+    few.set_epoch(1)
+    assert len([*few]) == 8
 
 
 class KilledError(Exception):
@@ -282,6 +289,7 @@ def test_an_adjusted_network_does_not_guess_an_age_by_the_group() -> None:
     """Dark pictures are of a group that is mostly young, light ones of one that is mostly old."""
     groups = np.repeat([0, 1], 128)
     ages = np.where(np.arange(256) % 4 < 3, 30 + 20 * groups, 50 - 20 * groups)
+    labels = np.stack([ages, ages], 1)
     shade = 150 * groups[:, None, None, None]
     rng = np.random.default_rng(0)
     seen, unseen = (
@@ -296,7 +304,7 @@ def test_an_adjusted_network_does_not_guess_an_age_by_the_group() -> None:
         module = AgeModule(values, 100, {}, evidence=known, pretrained=False)
         lightning.Trainer(
             max_steps=100, logger=False, enable_checkpointing=False, enable_progress_bar=False
-        ).fit(module, DataLoader(CropDataset(seen, ages, groups), 16, shuffle=True))
+        ).fit(module, DataLoader(CropDataset(seen, labels, groups), 16, shuffle=True))
         images = torch.from_numpy(unseen).permute(0, 3, 1, 2)
         with torch.inference_mode():
             answers = expected_age(module.eval().net(images)).reshape(2, -1).mean(1)
@@ -452,8 +460,8 @@ def test_a_taught_network_believes_its_teacher(
     teacher = {"runs": ["anybody"], "share": 1.0, "feature_weight": 1.0}
     values = TINY.model_dump() | {"teacher": teacher}
     module = AgeModule(values, 120, {}, 4, teacher=insists, pretrained=False)
-    crops, ages = aligned_crops(dataset, "train", 32, margin=0.0)
-    loader = DataLoader(CropDataset(crops, ages), 8)
+    crops, rows = aligned_crops(dataset, "train", 32, margin=0.0)
+    loader = DataLoader(CropDataset(crops, bands_of(rows)), 8)
     lightning.Trainer(
         max_steps=120, logger=False, enable_checkpointing=False, enable_progress_bar=False
     ).fit(module, loader)
@@ -462,7 +470,7 @@ def test_a_taught_network_believes_its_teacher(
         features = module.eval().net.pooled(images)
         believed = expected_age(module.net.head(features))
         directions = functional.normalize(module.project(features))
-    assert believed.mean() > 65 > ages[:8].mean() + 15
+    assert believed.mean() > 65 > rows["age"][:8].mean() + 15
     assert directions[:, 0].mean() > 0.9
     assert {shape[1:] for shape in seen} == {(3, 32, 32)}  # the view before it is made smaller
 

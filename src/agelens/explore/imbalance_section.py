@@ -29,7 +29,7 @@ def imbalance(manifest: pd.DataFrame, weights: str, sampling: str, source: str) 
     counts = age_counts(train["age"])
     effective = effective_number(counts)
     shares = {"as they are": np.ones(len(ages)) / len(ages)}
-    by_age = sqrt_lds_weights(ages, len(counts))
+    by_age = sqrt_lds_weights(np.stack([ages, ages], 1), len(counts))
     shares["weights sqrt_lds"] = by_age[ages] / by_age[ages].sum()
     drawn = {name: sampling_rates(train, name) for name in ("sqrt", "sqrt_groups")}
     shares |= {f"sampling {name}": rates for name, rates in drawn.items()}

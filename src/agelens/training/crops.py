@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 from torchvision.transforms import v2
 
+from agelens.data.bands import Bands
 from agelens.data.manifest import Dataset as AgeDataset
 from agelens.data.manifest import landmarks_of
 from agelens.files import atomic_path
@@ -35,8 +36,8 @@ def aligned_crops(
     *,
     margin: float,
     progress: Progress = silent,
-) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """Crops and ages of a split, from the cache beside the manifest, which is made at first use.
+) -> tuple[NDArray[np.uint8], pd.DataFrame]:
+    """Crops and rows of a split, from the cache beside the manifest, which is made at first use.
 
     Args:
         dataset: a prepared dataset.
@@ -46,15 +47,16 @@ def aligned_crops(
         progress: called with the number of crops made and their total.
 
     Returns:
-        Crops, RGB uint8 ``[N, S, S, 3]``, memory-mapped, and ages ``[N]`` in years.
+        Crops, RGB uint8 ``[N, S, S, 3]``, memory-mapped, and their rows of the manifest, those
+        whose age is a band among them.
     """
-    rows = dataset.part(split)
+    rows = dataset.part(split, bands=True)
     facts = f"{dataset.digest}:{dataset.template.tolist()}:{split}:{size}:{margin}"
     key = hashlib.sha256(facts.encode()).hexdigest()[:16]
     path = dataset.folder / "cache" / f"crops-{split}-{size}-{key}.npy"
     if not path.exists():
         _write_crops(dataset, rows, size, margin, path, progress)
-    return np.load(path, mmap_mode="r"), rows["age"].to_numpy(np.int64)
+    return np.load(path, mmap_mode="r"), rows
 
 
 def _write_crops(
@@ -137,7 +139,7 @@ def draw_seed(*numbers: int) -> int:
 
 
 class CropDataset(Dataset[tuple[Tensor, Tensor, Tensor]]):
-    """Crops with their ages and groups. Training items are asked for as (epoch, index).
+    """Crops with their labels, ``[N, 2]``, and groups. Training items are (epoch, index).
 
     Each item's augmentation is drawn from a generator seeded by run, epoch and index: the same
     whatever the number of workers, and after a resume.
@@ -146,17 +148,17 @@ class CropDataset(Dataset[tuple[Tensor, Tensor, Tensor]]):
     def __init__(
         self,
         crops: NDArray[np.uint8],
-        ages: NDArray[np.int64],
+        labels: Bands,
         groups: NDArray[np.int64] | None = None,
         *,
         transform: Callable[[Tensor], Tensor] | None = None,
         seed: int = 0,
     ) -> None:
-        self.crops, self.ages, self.transform, self.seed = crops, ages, transform, seed
-        self.groups = np.zeros_like(ages) if groups is None else groups
+        self.crops, self.labels, self.transform, self.seed = crops, labels, transform, seed
+        self.groups = np.zeros_like(labels[:, 0]) if groups is None else groups
 
     def __len__(self) -> int:
-        return len(self.ages)
+        return len(self.labels)
 
     def __getitem__(self, item: int | tuple[int, int]) -> tuple[Tensor, Tensor, Tensor]:
         epoch, index = item if isinstance(item, tuple) else (0, item)
@@ -165,7 +167,7 @@ class CropDataset(Dataset[tuple[Tensor, Tensor, Tensor]]):
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(draw_seed(self.seed, epoch, index))
                 image = self.transform(image)
-        return image, torch.tensor(self.ages[index]), torch.tensor(self.groups[index])
+        return image, torch.tensor(self.labels[index]), torch.tensor(self.groups[index])
 
 
 class EpochSampler(Sampler[tuple[int, int]]):
@@ -176,7 +178,8 @@ class EpochSampler(Sampler[tuple[int, int]]):
         seed: of the run.
         batch: items in a batch of all processes together; what is left over is left out.
         rates: ``[length]`` probabilities to draw by, with replacement; None shows every item once.
-        from_epoch: the first that draws by `rates`; those before show every item once.
+        from_epoch: the first that draws by `rates`; those before show no item twice.
+        draws: items of an epoch; by default `length`.
         rank: this process's number; it gets its share of each batch.
         processes: how many there are.
     """
@@ -189,11 +192,13 @@ class EpochSampler(Sampler[tuple[int, int]]):
         batch: int = 1,
         rates: NDArray[np.float64] | None = None,
         from_epoch: int = 0,
+        draws: int | None = None,
         rank: int = 0,
         processes: int = 1,
     ) -> None:
         self.length, self.seed, self.epoch = length, seed, 0
         self.batch, self.rates, self.from_epoch = batch, rates, from_epoch
+        self.draws = length if draws is None else min(draws, length)
         self.rank, self.processes = rank, processes
 
     def set_epoch(self, epoch: int) -> None:
@@ -201,7 +206,7 @@ class EpochSampler(Sampler[tuple[int, int]]):
         self.epoch = epoch
 
     def __len__(self) -> int:
-        return self.length // self.batch * (self.batch // self.processes)
+        return self.draws // self.batch * (self.batch // self.processes)
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
         generator = torch.Generator().manual_seed(draw_seed(self.seed, self.epoch))
@@ -209,8 +214,8 @@ class EpochSampler(Sampler[tuple[int, int]]):
             order = torch.randperm(self.length, generator=generator)
         else:
             rates = torch.from_numpy(self.rates)
-            order = torch.multinomial(rates, self.length, replacement=True, generator=generator)
-        batches = order[: self.length // self.batch * self.batch].reshape(-1, self.batch)
+            order = torch.multinomial(rates, self.draws, replacement=True, generator=generator)
+        batches = order[: self.draws // self.batch * self.batch].reshape(-1, self.batch)
         share = self.batch // self.processes
         mine = batches[:, self.rank * share : (self.rank + 1) * share]
         return iter([(self.epoch, index) for index in mine.flatten().tolist()])

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from agelens import __version__
 from agelens.ages import CLASSES
+from agelens.data.bands import bands_of, distance, mean_over_sources
 from agelens.data.manifest import Dataset
 from agelens.errors import ExportError
 from agelens.files import atomic_path
@@ -32,7 +33,6 @@ INT8_COST = 0.08
 FLOAT_LAYERS, INT8_AIM = (0, 3, 7), 0.03
 """So many first convolutions stay in floats: the first of these numbers with which 8 bits cost no
 more than the aim. A MobileNet's first depthwise layers lose most (research/training-log.md)."""
-LICENCE = "Trained on UTKFace: for non-commercial research use only. Start weights: see NOTICE."
 
 
 def export(
@@ -68,14 +68,17 @@ def export(
     recipe, about = module.recipe, module.hparams["about"]
     size = recipe.model.size
     dataset = Dataset.load(data or Path(about["data"]))
-    cached, ages = aligned_crops(dataset, "validation", size, margin=0.0)
+    cached, rows = aligned_crops(dataset, "validation", size, margin=0.0)
+    labels = bands_of(rows)
     crops = np.array(cached)
     served = ServedNet(module.net, flip=flip).eval()
     with torch.inference_mode():
         parts = [served(torch.from_numpy(crops[i : i + 32])) for i in range(0, len(crops), 32)]
     years = np.arange(CLASSES)
     estimates = quantile(torch.cat(parts).numpy(), years, 0.5)
-    error = float(np.abs(estimates - ages).mean())
+    error = mean_over_sources(distance(estimates, labels), rows)
+    sources = about["sources"]
+    terms = ", ".join(f"{source['name']} ({source['licence']})" for source in sources)
     facts: dict[str, Any] = {
         "format": FORMAT,
         "name": recipe.name,
@@ -85,7 +88,8 @@ def export(
         "ages": years.tolist(),
         "template": about["template"],
         "version": __version__,
-        "licence": LICENCE,
+        "data": sources,
+        "licence": f"Trained on {terms}. Initial weights: see NOTICE.",
         "training": {
             "recipe": _told(recipe),
             "manifest": about["digest"],
@@ -109,7 +113,7 @@ def export(
                 partial.write_bytes(whole)
                 quantise(partial, partial, ranges, float_layers=layers)
                 _write(onnx.load(partial), facts, partial)  # quantising drops the metadata
-                rounded = float(np.abs(_ages(partial, crops) - ages).mean())
+                rounded = mean_over_sources(distance(_ages(partial, crops), labels), rows)
                 if rounded - error <= INT8_AIM:
                     break
             facts["metrics"] = {"validation_mae": rounded}

@@ -23,12 +23,13 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from agelens.ages import CLASSES
+from agelens.data.bands import Bands, bands_of
 from agelens.data.manifest import Dataset
 from agelens.errors import RecipeError
 from agelens.files import atomic_path
 from agelens.pipeline.model import file_of
 from agelens.training.crops import MARGIN, CropDataset, EpochSampler, aligned_crops, augmentation
-from agelens.training.imbalance import group_evidence, sampling_rates, sqrt_lds_weights
+from agelens.training.imbalance import drawing_rates, group_evidence, sqrt_lds_weights
 from agelens.training.initial_weights import fitted, load_model_file, restore_batch_norm
 from agelens.training.module import AgeModule, load_checkpoint
 from agelens.training.network import HALF_RESNET50, AgeNet, make_network, resized
@@ -49,11 +50,12 @@ def fit(
 ) -> Path:
     """Train, or go on with a run that was cut off.
 
-    Writes ``last.ckpt`` after every epoch, ``best.ckpt`` when validation's mean absolute error
-    falls, and TensorBoard and CSV logs. Both checkpoints hold the averaged weights. Where the
-    processor or the GPU is fast in bfloat16, the network computes in it where it can. Several
-    devices or nodes share each batch of the recipe, so that their number changes the result by
-    rounding only (and by batch normalisation, whose statistics are each device's own).
+    Writes ``last.ckpt`` after every epoch, ``best.ckpt`` when validation's error falls (the mean
+    distance to the label, each source counting alike), and TensorBoard and CSV logs. Both
+    checkpoints hold the averaged weights. Where the processor or the GPU is fast in bfloat16, the
+    network computes in it where it can. Several devices or nodes share each batch of the recipe, so
+    that their number changes the result by rounding only (and by batch normalisation, whose
+    statistics are each device's own).
 
     Args:
         recipe: what to train.
@@ -68,7 +70,8 @@ def fit(
         Path of the best checkpoint.
 
     Raises:
-        RecipeError: `run` holds a run of another recipe or dataset, or the batch cannot be shared.
+        RecipeError: `run` holds a run of another recipe or dataset, the batch cannot be shared, or
+            the recipe's sources are not the data's.
         ModelError: a model file that the recipe names cannot be used.
         CheckpointError: a run that the recipe names cannot be used.
     """
@@ -80,19 +83,22 @@ def fit(
     if batch % processes:
         raise RecipeError(f"optimiser.batch_size: {batch} cannot be shared by {processes} devices")
     size = recipe.model.size
-    crops, ages = aligned_crops(dataset, "train", size, margin=MARGIN)
-    faces = dataset.part("train")
+    crops, faces = aligned_crops(dataset, "train", size, margin=MARGIN)
+    labels = bands_of(faces)
     groups, evidence = group_evidence(faces, CLASSES)
     transform = augmentation(recipe.augment, size)
-    training = CropDataset(crops, ages, groups, transform=transform, seed=recipe.seed)
-    validation = CropDataset(*aligned_crops(dataset, "validation", size, margin=0.0))
-    sampling = recipe.imbalance.sampling
+    training = CropDataset(crops, labels, groups, transform=transform, seed=recipe.seed)
+    unseen, rows = aligned_crops(dataset, "validation", size, margin=0.0)
+    numbers = {source.name: number for number, source in enumerate(dataset.sources)}
+    sources = np.array(rows["source"].map(numbers), np.int64)
+    validation = CropDataset(unseen, bands_of(rows), sources)
     sampler = EpochSampler(
         len(training),
         recipe.seed,
         batch=batch,
-        rates=None if sampling == "none" else sampling_rates(faces, sampling),
+        rates=drawing_rates(faces, recipe.imbalance),
         from_epoch=recipe.imbalance.from_epoch,
+        draws=recipe.epoch_faces,
         rank=trainer.global_rank,
         processes=processes,
     )
@@ -111,10 +117,11 @@ def fit(
         "data": str(dataset.folder.resolve()),
         "digest": dataset.digest,
         "template": dataset.template.tolist(),
+        "sources": [source._asdict() for source in dataset.sources],
     }
     lightning.seed_everything(recipe.seed, verbose=False)
     steps = len(loader) * recipe.epochs
-    module = _module(recipe, run, crops, ages, evidence, steps, about)
+    module = _module(recipe, run, crops, labels, evidence, steps, about)
     checkpoint = run / "last.ckpt"
     # Workers are forks: one that frees an ONNX Runtime session waits for its threads for ever.
     gc.collect()
@@ -126,7 +133,7 @@ def _module(
     recipe: Recipe,
     run: Path,
     crops: NDArray[np.uint8],
-    ages: NDArray[np.int64],
+    labels: Bands,
     evidence: NDArray[np.float64],
     steps: int,
     about: dict[str, Any],
@@ -141,7 +148,7 @@ def _module(
         teacher = Teacher(taught, run, ranges, models=recipe.teacher.models)
     weights: Tensor | None = None
     if recipe.imbalance.weights == "sqrt_lds":
-        weights = torch.from_numpy(sqrt_lds_weights(ages, CLASSES)).float()
+        weights = torch.from_numpy(sqrt_lds_weights(labels, CLASSES)).float()
     adjustment = recipe.imbalance.group_adjustment
     module = AgeModule(
         recipe.model_dump(),

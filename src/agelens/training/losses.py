@@ -1,4 +1,7 @@
-"""Losses over ages: logits ``[N, K]`` and ages ``[N]`` in years to a loss for each, ``[N]``."""
+"""Losses over ages: logits ``[N, K]`` and ages ``[N]`` in years to a loss for each, ``[N]``.
+
+`make_loss` makes one of labels, ``[N, 2]``: the lowest and the highest age of each, in years.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,8 @@ from torch.nn import functional
 from agelens.training.recipe import Loss
 
 LossFunction = Callable[[Tensor, Tensor], Tensor]
+POINT_LOSSES = ("l1", "mse", "huber")
+"""They compare ages, not distributions of ages."""
 
 
 def expected_age(logits: Tensor) -> Tensor:
@@ -93,8 +98,41 @@ def corn_logits(logits: Tensor) -> Tensor:
     return reached + stays
 
 
+def outside_band(log_ages: Tensor, labels: Tensor) -> Tensor:
+    """Negative log of the probability that lies inside each label's band: ``[N]``.
+
+    Args:
+        log_ages: log-probabilities of the ages, ``[N, K]``.
+        labels: lowest and highest age of each, ``[N, 2]``.
+    """
+    years = _years(log_ages)
+    inside = (years >= labels[:, :1]) & (years <= labels[:, 1:])
+    return -log_ages.masked_fill(~inside, -torch.inf).logsumexp(-1)
+
+
 def make_loss(loss: Loss) -> LossFunction:
-    """The loss that a recipe names."""
+    """The loss that a recipe names, of logits ``[N, K]`` and labels ``[N, 2]``.
+
+    Of a band, a loss over distributions is `outside_band`; a loss over ages compares with the age
+    in the band that is nearest to the expected one.
+    """
+    exact = _exact_loss(loss)
+    if loss.name in POINT_LOSSES:
+        return lambda logits, labels: exact(
+            logits, expected_age(logits).detach().clamp(*labels.unbind(1))
+        )
+
+    def banded(logits: Tensor, labels: Tensor) -> Tensor:
+        logits = logits.float()
+        log_ages = corn_logits(logits) if loss.name == "corn" else logits.log_softmax(-1)
+        known = labels[:, 0] == labels[:, 1]
+        losses = outside_band(log_ages, labels)
+        return losses.index_put((known,), exact(logits[known], labels[known, 0]))
+
+    return banded
+
+
+def _exact_loss(loss: Loss) -> LossFunction:
     losses: dict[str, LossFunction] = {
         "l1": l1,
         "mse": mse,

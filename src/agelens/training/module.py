@@ -15,9 +15,10 @@ import torch
 from timm.optim import param_groups_weight_decay  # type: ignore[attr-defined]
 from torch import Tensor, nn
 from torch.nn import functional
-from torchmetrics import MeanAbsoluteError, MeanMetric
+from torchmetrics import MeanMetric
 
 from agelens.ages import CLASSES
+from agelens.data.bands import distance
 from agelens.errors import CheckpointError
 from agelens.pipeline.calibration import quantile
 from agelens.training.crops import draw_seed
@@ -35,7 +36,7 @@ class AgeModule(lightning.LightningModule):
     Args:
         recipe: a `Recipe` as plain values; kept in the checkpoint, like the next three.
         steps: length of the whole run in optimiser steps.
-        about: what an exported model says of its training data: folder, digest, template.
+        about: what an exported model says of its training data: folder, digest, template, sources.
         teacher_features: how many features the teachers have; 0 without a teacher.
         teacher: what the network imitates.
         age_weights: a weight in the loss for every age, ``[117]``; see `imbalance`.
@@ -75,7 +76,9 @@ class AgeModule(lightning.LightningModule):
         self.evidence: Tensor | None
         self.register_buffer("evidence", evidence, persistent=False)
         self.train_loss = MeanMetric()
-        self.validation_mae = MeanAbsoluteError()
+        sources = [source["name"] for source in about.get("sources", [])]
+        self.sources: list[str] = sources or ["data"]
+        self.validation = nn.ModuleList(MeanMetric() for _ in self.sources)
         self._epoch_started = 0.0
         self._epoch_images = 0
 
@@ -88,8 +91,8 @@ class AgeModule(lightning.LightningModule):
         # Random draws depend on seed, epoch and step alone, so that a resumed run repeats them.
         seed = (self.recipe.seed, self.current_epoch, batch_idx, self.global_rank)
         torch.manual_seed(draw_seed(*seed))
-        images, ages, groups = batch
-        order, share = torch.arange(len(ages), device=ages.device), 1.0
+        images, labels, groups = batch
+        order, share = torch.arange(len(labels), device=labels.device), 1.0
         if self.recipe.augment.mixup:
             images, order, share = mixed(images, self.recipe.augment.mixup)
         small = resized(images, self.recipe.size_at(self.current_epoch))
@@ -98,9 +101,9 @@ class AgeModule(lightning.LightningModule):
         if self.evidence is not None and self._answers_imbalance():
             known = self.evidence[groups]
             logits = logits + torch.lerp(known[order], known, share)
-        losses = share * self._label_loss(logits, ages)
+        losses = share * self._label_loss(logits, labels)
         if share < 1:
-            losses = losses + (1 - share) * self._label_loss(logits, ages[order])
+            losses = losses + (1 - share) * self._label_loss(logits, labels[order])
         if self.teacher is not None:
             losses = self._taught(losses, images, features, logits)
         loss = losses.mean()
@@ -111,11 +114,13 @@ class AgeModule(lightning.LightningModule):
         self.log("train_loss", self.train_loss, on_step=False, on_epoch=True, prog_bar=True)
         return loss
 
-    def _label_loss(self, logits: Tensor, ages: Tensor) -> Tensor:
-        losses = self.loss(logits, ages)
+    def _label_loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+        losses = self.loss(logits, labels)
         if self.age_weights is None or not self._answers_imbalance():
             return losses
-        return losses * self.age_weights[ages]
+        sums = functional.pad(self.age_weights.cumsum(0), (1, 0))
+        low, high = labels.unbind(1)
+        return losses * (sums[high + 1] - sums[low]) / (high + 1 - low)
 
     def _answers_imbalance(self) -> bool:
         return self.current_epoch >= self.recipe.imbalance.from_epoch
@@ -132,11 +137,24 @@ class AgeModule(lightning.LightningModule):
         )
 
     def validation_step(self, batch: tuple[Tensor, Tensor, Tensor]) -> None:
-        images, ages, _ = batch
+        images, labels, sources = batch
         distribution = self.net.log_ages(self.net(_fast(images))).exp().float().cpu().numpy()
-        estimates = torch.from_numpy(quantile(distribution, np.arange(CLASSES), 0.5))
-        self.validation_mae(estimates.float().to(ages.device), ages.float())
-        self.log("val_mae", self.validation_mae, on_epoch=True, prog_bar=True)
+        estimates = quantile(distribution, np.arange(CLASSES), 0.5)
+        errors = torch.from_numpy(distance(estimates, labels.cpu().numpy())).float()
+        for number, metric in enumerate(self._metrics()):
+            metric.update(errors.to(images.device)[sources == number])
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the mean distance to the label of each source, and as ``val_mae`` their mean."""
+        errors = [metric.compute() for metric in self._metrics()]
+        self.log("val_mae", torch.stack(errors).mean(), prog_bar=True)
+        if len(errors) > 1:
+            self.log_dict({f"val_{name}": e for name, e in zip(self.sources, errors, strict=True)})
+        for metric in self._metrics():
+            metric.reset()
+
+    def _metrics(self) -> list[MeanMetric]:
+        return [metric for metric in self.validation if isinstance(metric, MeanMetric)]
 
     def configure_optimizers(self) -> Any:
         optimiser = self.recipe.optimiser

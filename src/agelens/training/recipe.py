@@ -69,12 +69,14 @@ class Imbalance(_Section):
     """What answers the skew of ages and groups; see `agelens.training.imbalance`.
 
     `from_epoch` defers it: the first epochs learn from the data as they are, the others with it
-    (Cao et al., NeurIPS 2019, "LDAM-DRW"). `group_adjustment` is how much of what gender and
-    ethnicity alone say of an age the network need not learn: 0 nothing, 1 all.
+    (Cao et al., NeurIPS 2019, "LDAM-DRW"). `sources` says, for a joined dataset, how often each of
+    its sources is drawn, relative to the others: name every one. `group_adjustment` is how much of
+    what gender and ethnicity alone say of an age the network need not learn: 0 nothing, 1 all.
     """
 
     weights: Literal["none", "sqrt_lds"] = "none"
     sampling: Literal["none", "sqrt", "sqrt_groups"] = "none"
+    sources: dict[str, Annotated[float, Field(gt=0)]] = {}
     group_adjustment: Share = 0.0
     from_epoch: Annotated[int, Field(ge=0)] = 0
 
@@ -133,10 +135,15 @@ class Optimiser(_Section):
 
 
 class Recipe(_Section):
-    """A whole training run."""
+    """A whole training run.
+
+    An epoch shows as many faces as the training part has, or `epoch_faces` where that is less, so
+    that checkpoints of a large set come more often.
+    """
 
     name: str
     seed: int = 0
+    epoch_faces: Positive | None = None
     workers: Annotated[int, Field(ge=0)] = 2
     model: Model = Model()
     loss: Loss = Loss()
