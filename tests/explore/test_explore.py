@@ -216,8 +216,8 @@ def test_the_page_loads_nothing(page: Page) -> None:
 
 def test_every_section_and_figure_is_there(page: Page, report: Path) -> None:
     for title in (
-        "Overview", "Distributions", "Imbalance", "Looks", "Faults", "Likely label errors",
-        "A note on the labels",
+        "Overview", "Sources", "Distributions", "Imbalance", "Looks", "Faults",
+        "Likely label errors", "A note on the labels",
     ):  # fmt: skip
         assert title in page.headings
     figures = {path.stem for path in (report / "figures").iterdir()}

@@ -62,6 +62,7 @@ def evaluate(
 ) -> None:
     """Measure a model file on a split, from the pictures' files, through the serving code."""
     from agelens.data.manifest import Dataset
+    from agelens.errors import DataError
     from agelens.evaluation.compare import compare as compare_models
     from agelens.evaluation.evaluate import evaluate as measure
     from agelens.evaluation.evaluate import predict_split
@@ -94,6 +95,7 @@ def evaluate(
                 name,
                 dataset,
                 split,
+                bands=True,
                 jobs=jobs,
                 coverage=coverage,
                 journal=journal,
@@ -101,6 +103,12 @@ def evaluate(
             )
 
     table = predict(model)
+    in_years = table[table["age"].notna()]
+    if in_years.empty and (report_dir or compare or corruptions):
+        raise DataError(
+            f"{data}: every label of the {split} part is a band of ages; --report, --compare and "
+            "--corruptions need ages in years"
+        )
     report = {
         "model": model,
         "model_sha256": model_digest(model),
@@ -109,7 +117,7 @@ def evaluate(
         "command": shlex.join(["agelens", *sys.argv[1:]]),
     } | measure(table, calibration=opened.calibration, thresholds=ages, bound=bound)
     if compare is not None:
-        report["compared"] = {"with": compare} | compare_models(table, predict(compare))
+        report["compared"] = {"with": compare} | compare_models(in_years, predict(compare))
     if corruptions is not None:
         with progress_bar("Corrupting") as bar:
             report["corruptions"] = evaluate_corruptions(
@@ -123,8 +131,18 @@ def evaluate(
             )
     print_report(report)
     if predictions is not None:
-        table[["path", "age", "gender", "ethnicity", "predicted"]].to_csv(predictions, index=False)
+        columns = [
+            "path",
+            "source",
+            "age",
+            "age_low",
+            "age_high",
+            "gender",
+            "ethnicity",
+            "predicted",
+        ]
+        table[columns].to_csv(predictions, index=False)
     if json_file is not None:
         write_json(report, json_file)
     if report_dir is not None:
-        typer.echo(str(write_page(report, table, dataset, report_dir)))
+        typer.echo(str(write_page(report, in_years, dataset, report_dir)))

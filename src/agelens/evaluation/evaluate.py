@@ -15,6 +15,7 @@ from agelens.ages import age_band
 from agelens.data.manifest import Dataset
 from agelens.errors import DataError, ImageError
 from agelens.estimator import AgeEstimator
+from agelens.evaluation.bands import measure_bands
 from agelens.evaluation.groups import CROSSED, crossed, crossings, standardise_groups
 from agelens.evaluation.journal import Journal
 from agelens.evaluation.metrics import SMALL_GROUP, group_columns, measure
@@ -33,6 +34,7 @@ def predict_split(
     dataset: Dataset,
     split: str,
     *,
+    bands: bool = False,
     jobs: int | None = None,
     coverage: float = 0.9,
     calibration: Calibration | None = None,
@@ -45,6 +47,7 @@ def predict_split(
         model: a model file, or a shipped model's name.
         dataset: a prepared dataset.
         split: "validation", "calibration", "test" or "train".
+        bands: keep pictures whose label is a band of ages.
         jobs: pictures in work at once; by default one for each processor.
         coverage: of the intervals.
         calibration: to use instead of the model's own.
@@ -58,9 +61,10 @@ def predict_split(
     Raises:
         DataError: the split is empty, or a picture changed.
     """
-    rows = dataset.part(split, missed=True)
+    rows = dataset.part(split, missed=True, bands=bands)
     if rows.empty:
-        raise DataError(f"{dataset.folder}: the {split} part holds no usable picture")
+        wanted = "usable picture" if bands else "usable picture with an age in years"
+        raise DataError(f"{dataset.folder}: the {split} part holds no {wanted}")
     estimator = AgeEstimator(model, threads=1, coverage=coverage, calibration=calibration)
     known = journal.read() if journal is not None else {}
     left = rows[~rows["path"].isin(list(known))]
@@ -110,12 +114,14 @@ def evaluate(
         bound: the largest false positive rate of such a check, 0 to 1.
 
     Returns:
-        ``overall`` and ``groups`` of `measure`; ``coverage`` that the intervals should have;
-        ``crossings`` and ``standardised`` of `agelens.evaluation.groups`; ``quality``;
-        ``whole_years``: two metrics of ages rounded as the labels are, which is how classifiers of
-        ages are measured; ``cumulative_score``: the share of errors of at most 0, 1, … years;
-        ``intervals`` with a `calibration` (see `measure_intervals`); ``thresholds`` by age;
-        ``images``, ``missed`` (paths) and ``miss_rate``; the version of ``agelens``.
+        Of pictures whose age is known in years: ``overall`` and ``groups`` of `measure`;
+        ``coverage`` that the intervals should have; ``crossings`` and ``standardised`` of
+        `agelens.evaluation.groups`; ``quality``; ``whole_years``: two metrics of ages rounded as
+        the labels are, which is how classifiers of ages are measured; ``cumulative_score``: the
+        share of errors of at most 0, 1, … years; ``intervals`` with a `calibration` (see
+        `measure_intervals`); ``thresholds`` by age. Of those whose label is a band: ``bands`` of
+        `measure_bands`. Of all: ``images``, ``missed`` (paths) and ``miss_rate``; the version of
+        ``agelens``.
 
     Raises:
         DataError: no face was found in any picture.
@@ -123,8 +129,24 @@ def evaluate(
     found = predictions[predictions["predicted"].notna()]
     if found.empty:
         raise DataError("no face was found in any picture: there is nothing to measure")
-    groups = group_columns(found)
     missed = predictions[predictions["predicted"].isna()]
+    exact, banded = found[found["age"].notna()], found[found["age"].isna()]
+    report: dict[str, Any] = {}
+    if len(exact):
+        report |= _measure_ages(exact, calibration, thresholds, bound)
+    if len(banded):
+        report["bands"] = measure_bands(banded)
+    report["images"] = len(predictions)
+    report["missed"] = missed["path"].tolist()
+    report["miss_rate"] = len(missed) / max(1, len(predictions))
+    report["agelens"] = __version__
+    return report
+
+
+def _measure_ages(
+    found: pd.DataFrame, calibration: Calibration | None, thresholds: Sequence[int], bound: float
+) -> dict[str, Any]:
+    groups = group_columns(found)
     true = found["age"].astype(float)
     report = measure(true, found["predicted"], groups, low=found["low"], high=found["high"])
     errors = np.abs(found["predicted"] - true)
@@ -155,10 +177,6 @@ def evaluate(
             )
             for age in thresholds
         }
-    report["images"] = len(predictions)
-    report["missed"] = missed["path"].tolist()
-    report["miss_rate"] = len(missed) / max(1, len(predictions))
-    report["agelens"] = __version__
     return report
 
 

@@ -67,15 +67,15 @@ INTERVAL_METRICS = ("coverage", "width")
 
 
 def group_columns(rows: pd.DataFrame) -> pd.DataFrame:
-    """What rows with a true age are grouped by: age band, gender, ethnicity."""
-    return pd.DataFrame(
-        {
-            "age": age_band(rows["age"].to_numpy(int)),
-            "gender": rows["gender"].array,
-            "ethnicity": rows["ethnicity"].array,
-        },
-        index=rows.index,
-    )
+    """What rows with a true age are grouped by: age band, gender, ethnicity; of several, source."""
+    columns = {
+        "age": age_band(rows["age"].to_numpy(int)),
+        "gender": rows["gender"].array,
+        "ethnicity": rows["ethnicity"].array,
+    }
+    if "source" in rows and rows["source"].nunique() > 1:
+        columns["source"] = rows["source"].array
+    return pd.DataFrame(columns, index=rows.index)
 
 
 def measure(

@@ -72,9 +72,9 @@ def overview(manifest: pd.DataFrame) -> Section:
     ]
     section.blocks = [
         Text(
-            f"{len(manifest):,} files were found and {len(used):,} can be used: "
-            "those that are readable, have an age, have no copy with another label, and are the "
-            "first of their exact copies. Training leaves out faces that were not found, too. "
+            f"{len(manifest):,} files were found and {len(used):,} can be used: those that are "
+            "readable, have an age or a band of ages, have no copy with another label, and are "
+            "the first of their exact copies. Training leaves out faces that were not found, too. "
             "Nothing was deleted."
         ),
         Table("Flags", ("flag", "meaning", "files"), rows),

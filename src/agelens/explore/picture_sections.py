@@ -54,7 +54,10 @@ class Pictures:
     def of(self, index: Any, note: str = "", *, named: bool = False) -> Picture:
         """The thumbnail of a manifest row, by its index, with its file's name on request."""
         row = self.rows.loc[index]
-        values = [row["age"], row["gender"], row["ethnicity"]]
+        low, high = row["age_low"], row["age_high"]
+        band = pd.notna(low) and low < high
+        age = f"{low}-{high}" if band else row["age"]
+        values = [age, row["gender"], row["ethnicity"]]
         label = ", ".join(str(value) for value in values if pd.notna(value)) or "no label"
         name = row["path"].rpartition("/")[2].removesuffix(".jpg.chip.jpg") if named else ""
         caption = "\n".join(part for part in (label, note, name) if part)
@@ -83,8 +86,7 @@ def looks(pictures: Pictures, measures: pd.DataFrame) -> Section:
     chosen = rng.choice(known.index, min(RANDOM, len(known)), replace=False).tolist()
     section = Section("Looks")
     section.blocks = [pictures.grid("Faces at random", chosen, [""] * len(chosen), named=False)]
-    decades = (known["age"] // 10 * 10).astype(int)
-    for decade, part in known.groupby(decades):
+    for decade, part in known.groupby(known["age_low"] // 10 * 10):
         sample = rng.choice(part.index, min(PER_DECADE, len(part)), replace=False).tolist()
         title = f"Ages {decade} to {decade + 9}"
         section.blocks.append(pictures.grid(title, sample, [""] * len(sample), named=False))
@@ -198,9 +200,10 @@ def _duplicates(pictures: Pictures, section: Section) -> None:
             section.blocks.append(Text(f"{title}: none."))
             continue
         grouped = part.groupby(key)
-        facts = grouped[["age", "gender", "ethnicity"]].nunique()
-        facts["spread"] = (grouped["age"].max() - grouped["age"].min()).fillna(0).astype(float)
-        facts["conflict"] = (facts[["age", "gender", "ethnicity"]] > 1).any(axis=1)
+        facts = grouped[["gender", "ethnicity"]].nunique()
+        spread = grouped["age_low"].max() - grouped["age_high"].min()  # of bands: what is between
+        facts["spread"] = spread.clip(lower=0).fillna(0).astype(float)
+        facts["conflict"] = (facts[["gender", "ethnicity"]] > 1).any(axis=1) | facts["spread"].gt(0)
         facts = facts.sort_values(["conflict", "spread"], ascending=False, kind="stable")
         aged = facts["spread"] > 0
         members = grouped.groups

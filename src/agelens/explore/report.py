@@ -11,6 +11,7 @@ from agelens.data.manifest import Dataset, usable
 from agelens.explore.imbalance_section import imbalance
 from agelens.explore.label_sections import TOPICS, distributions, overview
 from agelens.explore.picture_sections import Pictures, faults, label_errors, looks
+from agelens.explore.source_section import sources
 from agelens.explore.table import measures_of, opinions_of
 from agelens.parallel import Progress, silent
 from agelens.reporting.page import Section, Text, write_report
@@ -67,26 +68,25 @@ def explore(
         source += f" (the first of the averaged {', '.join(trained['averaged'])})"
     answer = chosen.get("imbalance", {})
     pictures = Pictures(dataset)
-    sections = [
-        overview(manifest),
-        distributions(manifest),
-        imbalance(
-            manifest,
-            answer.get("weights", "none"),
-            answer.get("sampling", "none"),
-            source,
-        ),
+    sections = [overview(manifest), sources(dataset)]
+    aged = manifest[manifest["age"].notna()]
+    if usable(aged).any():
+        weights, sampling = answer.get("weights", "none"), answer.get("sampling", "none")
+        sections += [distributions(aged), imbalance(aged, weights, sampling, source)]
+    sections += [
         looks(pictures, measures),
         faults(pictures, measures),
         label_errors(pictures, opinions, name),
         _labels(manifest),
     ]
     used = manifest[usable(manifest)]
-    title = f"{dataset.root.name} as agelens sees it"
+    title = f"{' and '.join(source.name for source in dataset.sources)} as agelens sees it"
     summary = (
-        f"{len(manifest):,} files, {len(used):,} of them usable, ages {used['age'].min()} to "
-        f"{used['age'].max()}, median {used['age'].median():.0f}."
+        f"{len(manifest):,} files, {len(used):,} of them usable, ages {used['age_low'].min()} to "
+        f"{used['age_high'].max()}"
     )
+    middle = used["age"].median()
+    summary += "." if pd.isna(middle) else f", median {middle:.0f} of those known in years."
     return write_report(folder, title, summary, sections)
 
 
@@ -96,7 +96,8 @@ def _labels(manifest: pd.DataFrame) -> Section:
     like_utkface = manifest["path"].str.contains(r"\.chip\.jpg$").mean() > 0.5
     section = Section("A note on the labels")
     section.blocks = [Text(text) for text in (UTKFACE if like_utkface else OTHER)]
-    rare = [f"{(used['age'] >= 80).sum():,} are 80 or older"]
+    old = int((used["age_low"] >= 80).sum())
+    rare = [f"{old:,} are 80 or older by their label"]
     for topic in TOPICS:
         counts = used[topic].value_counts()
         if len(counts):
@@ -105,7 +106,7 @@ def _labels(manifest: pd.DataFrame) -> Section:
         Text(f"Under-represented among the {len(used):,} used: " + "; ".join(rare) + ".")
     )
     section.numbers = {
-        "age_80_or_more": int((used["age"] >= 80).sum()),
+        "age_80_or_more": old,
         **{topic: used[topic].value_counts().to_dict() for topic in TOPICS},
     }
     return section

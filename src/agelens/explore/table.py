@@ -100,19 +100,19 @@ def opinions_of(
 ) -> tuple[pd.DataFrame, AgeModel]:
     """What a model says of the pictures that it did not learn from, against their labels.
 
-    Of the dataset that a model learnt from, the training part is left out, because it has seen
-    those labels, and the test part, so that nobody chooses by it.
+    Of the sources that a model learnt from, the training part is left out, because it has seen
+    those labels, and the test part, so that nobody chooses by it. Bands of ages are not judged.
 
     Returns:
         Rows by the manifest's index: ``predicted`` age, ``tail`` and ``error`` of `suspicion`, the
         most suspicious first; and the model.
     """
     age_model = AgeModel(model)
-    learnt = age_model.metadata["training"]["manifest"] == dataset.digest
-    rows = dataset.manifest
+    rows, about = dataset.manifest, age_model.metadata
+    learnt = rows["source"].isin([source["name"] for source in about.get("data", [])])
+    learnt |= about["training"]["manifest"] == dataset.digest
     asked = rows["age"].notna() & rows["landmarks"].notna() & ~rows["implausible_landmarks"]
-    if learnt:
-        asked &= rows["split"].isin(["validation", "calibration"])
+    asked &= ~learnt | rows["split"].isin(["validation", "calibration"])
     rows = rows[asked]
 
     def crop(row: Any) -> NDArray[np.uint8]:

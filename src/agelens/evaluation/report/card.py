@@ -104,13 +104,15 @@ def write_card(sources: Sequence[Path], output: Path) -> Path:
     )
     environment.filters["cell"] = _cell
     source = files("agelens.evaluation.report").joinpath("card.md.jinja").read_text("utf-8")
+    licences = [str(model.about.get("licence", "nothing")) for model in models]
     text = environment.from_string(source).render(
         version=__version__,
         models=list(models),
         files=_files(list(models)),
         measurements=measurements,
         costs=_matched(costs, list(models)),
-        utkface=any("UTKFace" in model.about.get("licence", "") for model in models),
+        licences=list(dict.fromkeys(licences)),
+        utkface=any("UTKFace" in licence for licence in licences),
     )
     with atomic_path(output) as partial:
         partial.write_text(text.strip() + "\n", "utf-8")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,9 @@ COLUMNS = {
     "within_3": "≤ 3 y", "within_5": "≤ 5 y", "within_10": "≤ 10 y",
     "coverage": "coverage", "width": "width",
 }  # fmt: skip
+BAND_COLUMNS = {"in_band": "in band", "distance": "years away", "outside": "… of those outside"}
+SHARES = ("within", "coverage", "in_band")
+"""Beginnings of the names of metrics that are shares."""
 RATES = ("false_positive_rate", "false_positive_rate_near", "false_negative_rate")
 
 
@@ -24,14 +28,12 @@ def print_report(report: dict[str, Any], console: Console | None = None) -> None
     """Print the figures of `agelens.evaluation.evaluate.evaluate`, errors in years."""
     console = console or Console()
     title = f"{report['model']} on {report['split']}: {report['images']:,} pictures"
-    columns = [metric for metric in COLUMNS if metric in report["overall"]]
-    table = Table("", "n", *(COLUMNS[metric] for metric in columns), title=title)
-    _add(table, "all", report["overall"], interval=True)
-    for column, values in report["groups"].items():
-        table.add_section()
-        for value, figures in values.items():
-            _add(table, f"{column} {value}", figures, interval=False)
-    console.print(table)
+    kinds = {"": COLUMNS, "labels are bands": BAND_COLUMNS}
+    for (kind, names), measured in zip(
+        kinds.items(), (report, report.get("bands", {})), strict=True
+    ):
+        if "overall" in measured:
+            _print_metrics(measured, names, ", ".join(filter(None, (title, kind))), console)
     count, rate = len(report["missed"]), report["miss_rate"]
     console.print(f"No face found in {count} pictures ({rate:.2%}).")
     for path in report["missed"]:
@@ -50,6 +52,19 @@ def print_report(report: dict[str, Any], console: Console | None = None) -> None
         print_comparison(report["model"], report["compared"], console)
     if "corruptions" in report:
         print_corruptions(report["corruptions"], console)
+
+
+def _print_metrics(
+    measured: dict[str, Any], columns: dict[str, str], title: str, console: Console
+) -> None:
+    columns = {metric: name for metric, name in columns.items() if metric in measured["overall"]}
+    table = Table("", "n", *columns.values(), title=title)
+    _add(table, columns, "all", measured["overall"], interval=True)
+    for column, values in measured["groups"].items():
+        table.add_section()
+        for value, figures in values.items():
+            _add(table, columns, f"{column} {value}", figures, interval=False)
+    console.print(table)
 
 
 def print_comparison(model: str, compared: dict[str, Any], console: Console) -> None:
@@ -132,13 +147,16 @@ def write_json(report: dict[str, Any], path: Path) -> None:
         partial.write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n", "utf-8")
 
 
-def _add(table: Table, name: str, figures: dict[str, Any], *, interval: bool) -> None:
+def _add(
+    table: Table, columns: Iterable[str], name: str, figures: dict[str, Any], *, interval: bool
+) -> None:
     cells = []
-    for metric in COLUMNS:
+    for metric in columns:
         if metric not in figures:
+            cells.append("–")
             continue
         figure = figures[metric]
-        form = "{:.1%}" if metric.startswith(("within", "coverage")) else "{:.2f}"
+        form = "{:.1%}" if metric.startswith(SHARES) else "{:.2f}"
         cell = form.format(figure["value"])
         if interval:
             cell += f"\n[{form.format(figure['low'])}, {form.format(figure['high'])}]"

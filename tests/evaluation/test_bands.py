@@ -1,0 +1,84 @@
+"""Estimates against bands of ages: by hand, and as `agelens evaluate` prints and writes them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+from agelens import DataError
+from agelens.cli import app
+from agelens.data.manifest import Dataset, Source, save
+from agelens.evaluation.bands import measure_bands
+from agelens.evaluation.evaluate import predict_split
+
+FOUND = pd.DataFrame(
+    {
+        "predicted": [25.0, 29.4, 29.6, 32.0, 50.0, 12.0],
+        "age_low": [20, 20, 20, 20, 3, 3],
+        "age_high": [29, 29, 29, 29, 9, 9],
+        "gender": ["female", "male", None, "female", "male", "female"],
+        "ethnicity": [None] * 6,
+        "source": ["A", "A", "A", "B", "B", "B"],
+    }
+)
+
+
+def test_bands_by_hand() -> None:
+    report = measure_bands(FOUND)
+    overall = report["overall"]
+    assert (overall["count"], overall["small"]) == (6, True)
+    assert overall["in_band"]["value"] == pytest.approx(2 / 6)  # 29.6 years are 30 in whole ones
+    away = [0, 0.4, 0.6, 3, 41, 3]
+    assert overall["distance"]["value"] == pytest.approx(np.mean(away))
+    assert overall["outside"]["value"] == pytest.approx(np.mean(away[2:]))
+    assert overall["outside"]["low"] < overall["outside"]["value"] < overall["outside"]["high"]
+    assert list(report["groups"]["band"]) == ["3-9", "20-29"]
+    assert report["groups"]["band"]["20-29"]["in_band"]["value"] == pytest.approx(0.5)
+    assert {name: row["count"] for name, row in report["groups"]["gender"].items()} == {
+        "female": 3,
+        "male": 2,
+    }
+    assert "ethnicity" not in report["groups"]
+    assert report["groups"]["source"]["A"]["distance"]["value"] == pytest.approx(1 / 3)
+    inside = measure_bands(FOUND[:2])
+    assert "outside" not in inside["overall"]
+    assert "source" not in inside["groups"]
+
+
+def test_the_command_measures_ages_and_bands(several: Dataset, tmp_path: Path) -> None:
+    file, rows = tmp_path / "figures.json", tmp_path / "rows.csv"
+    options = ["--split", "train", "--json", str(file), "--predictions", str(rows)]
+    done = CliRunner().invoke(app, ["evaluate", "light", str(several.folder), *options])
+    assert done.exit_code == 0, done.output
+    assert "labels are bands" in done.output
+    report, table = json.loads(file.read_text()), pd.read_csv(rows)
+    banded = table["age"].isna() & table["predicted"].notna()
+    assert report["images"] == len(table) == len(several.part("train", missed=True, bands=True))
+    assert report["bands"]["overall"]["count"] == banded.sum() > 10
+    assert report["overall"]["count"] == (table["age"].notna() & table["predicted"].notna()).sum()
+    assert set(table["source"]) == {"Exact", "Bands"}
+    assert (table["age_low"] == table["age_high"]).tolist() == table["age"].notna().tolist()
+
+
+def test_bands_alone(several: Dataset, tmp_path: Path) -> None:
+    rows = several.manifest[several.manifest["source"] == "Bands"]
+    source = Source("Bands", "CC BY 4.0")
+    dataset = save(tmp_path, several.root, rows, several.template, [source])
+    file = tmp_path / "figures.json"
+    options = [str(tmp_path), "--split", "train", "--json", str(file)]
+    done = CliRunner().invoke(app, ["evaluate", "light", *options])
+    assert done.exit_code == 0, done.output
+    report = json.loads(file.read_text())
+    assert "overall" not in report
+    assert report["bands"]["overall"]["count"] > 10
+    with pytest.raises(DataError, match="age in years"):
+        predict_split("light", dataset, "train", jobs=1)
+    page = CliRunner().invoke(app, ["evaluate", "light", *options, "--report", str(tmp_path / "r")])
+    assert page.exit_code == 1
+    assert isinstance(page.exception, DataError)
+    assert "ages in years" in str(page.exception)
