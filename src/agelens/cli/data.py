@@ -45,7 +45,7 @@ def data_prepare(
     """Look at every file, find faces and duplicates, split, and write a manifest."""
     from agelens.data.labels import parse_columns
     from agelens.data.manifest import Source
-    from agelens.data.prepare import UTKFACE, prepare
+    from agelens.data.prepare import prepare
     from agelens.errors import DataError
     from agelens.parallel import default_jobs
 
@@ -60,7 +60,7 @@ def data_prepare(
             source,
             output,
             jobs=jobs or default_jobs(),
-            about=Source(name or UTKFACE.name, licence or UTKFACE.licence),
+            about=Source(name, licence) if name and licence else None,
             labels=labels,
             columns=parse_columns(columns),
             progress=updater(bar),

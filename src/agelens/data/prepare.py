@@ -17,6 +17,7 @@ from agelens.pipeline.images import SUFFIXES
 from agelens.pipeline.model import AgeModel
 
 UTKFACE = manifest.Source("UTKFace", "non-commercial research use only")
+UNNAMED = manifest.Source("unnamed", "not stated")
 
 
 def prepare(
@@ -24,7 +25,7 @@ def prepare(
     folder: Path,
     *,
     jobs: int,
-    about: manifest.Source = UTKFACE,
+    about: manifest.Source | None = None,
     labels: Path | None = None,
     columns: Mapping[str, str] | None = None,
     progress: Progress = silent,
@@ -37,7 +38,8 @@ def prepare(
         source: a tar, a zip or a folder, of UTKFace or, with `labels`, of any pictures.
         folder: where the manifest goes, and the pictures of an archive (``images/``).
         jobs: threads.
-        about: the set's name and licence, which the manifest keeps, and the models learnt from it.
+        about: the set's name and licence, which the manifest keeps, and the models learnt from it;
+            by default UTKFace's, and with `labels` that nothing is known.
         labels: a table of the pictures' labels, in place of what their names say. Pictures that
             it does not name have none, and other files that it does not name are left out.
         columns: the table's own names of its columns; see `LabelTable.read`.
@@ -48,6 +50,7 @@ def prepare(
     """
     if columns and labels is None:
         raise DataError("--columns names the columns of a table: give the table with --labels")
+    about = about or (UTKFACE if labels is None else UNNAMED)
     table = None if labels is None else LabelTable.read(labels, columns or {})
     folder.mkdir(parents=True, exist_ok=True)
     root, journal = unpack(source, folder / "images"), folder / "scan.jsonl"
