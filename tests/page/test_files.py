@@ -20,7 +20,7 @@ def test_an_unbuilt_page_says_how_to_build_it(
     monkeypatch.setattr(page, "STATIC", tmp_path)
     result = CliRunner().invoke(commands, ["export-web", str(tmp_path / "site")])
     assert isinstance(result.exception, page.PageError)
-    assert "npm run build" in str(result.exception)
+    assert "pip install ./page" in str(result.exception)
     assert not (tmp_path / "site").exists()
 
 

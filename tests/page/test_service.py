@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import threading
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +16,22 @@ from agelens.service.page import page_routes
 from page.browsing import BUILT, choose, faces, find, in_browser, text, wait
 
 Keys = pytest.importorskip("selenium.webdriver", reason="needs selenium").Keys
+
+
+def test_without_the_page_the_service_says_how_to_get_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    pytest.importorskip("fastapi", reason="needs agelens[web]")
+    from fastapi import FastAPI
+    from fastapi.testclient import TestClient
+
+    monkeypatch.setattr("agelens.page.files.STATIC", tmp_path)
+    app = FastAPI()
+    app.include_router(page_routes(AgeModel("light")))
+    answer = TestClient(app).get("/")
+    assert answer.status_code == 404
+    (line,) = answer.text.splitlines()
+    assert "pip install ./page" in line
 
 
 @pytest.mark.skipif(not BUILT, reason="the page is not built: npm ci && npm run build")

@@ -74,8 +74,8 @@ def page_files() -> dict[str, Path]:
     """
     if not (STATIC / "index.html").is_file():
         raise PageError(
-            "the web page is not here; in a clone of the repository, run: "
-            "cd page && npm ci && npm run build && pip install ."
+            "the web page is not installed; in a clone of the repository, "
+            "where npm is installed, run: pip install ./page"
         )
     paths = [path for path in sorted(STATIC.rglob("*")) if path.is_file()]
     files = {path.relative_to(STATIC).as_posix(): path for path in paths}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from agelens.page.files import (
@@ -37,7 +37,7 @@ def page_routes(model: AgeModel, *, coverage: float = 0.9, min_score: float = 0.
         sentence = str(error)
 
         async def missing(_: Request) -> Response:
-            raise HTTPException(404, sentence)
+            return PlainTextResponse(f"{sentence}\n", 404)
 
         return APIRouter(routes=[Route("/", missing, include_in_schema=False)])
     models = model_files(model)
