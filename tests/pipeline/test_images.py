@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from agelens import ImageError, ImageTooLargeError, UnreadableImageError
-from agelens.pipeline.images import FORMATS, SUFFIXES, load_image
+from agelens.pipeline.formats import FORMATS
+from agelens.pipeline.images import SUFFIXES, load_image
 
 
 def encode(image: Image.Image, kind: str, **options: object) -> bytes:

@@ -17,6 +17,7 @@ from agelens.files import Inputs, atomic_path, short_name
 from agelens.journal import Journal
 from agelens.parallel import default_jobs, map_in_order
 from agelens.pictures import Picture, find_pictures
+from agelens.pipeline.images import copied_info
 
 if TYPE_CHECKING:
     from agelens.decide import AgeCheck
@@ -180,7 +181,8 @@ class _Work:
     def _save(self, faces: Faces, path: Path) -> None:
         kind = "PNG" if path.suffix.lower() == ".png" else "JPEG"
         with atomic_path(path, inputs=self.inputs) as partial:
-            faces.draw().save(partial, kind, quality=92)
+            kept = {} if faces.image is None else copied_info(faces.image)
+            faces.draw().save(partial, kind, quality=92, **kept)
 
 
 def _distinct(pictures: list[Picture]) -> list[Path]:

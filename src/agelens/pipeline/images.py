@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import io
 import os
-import struct
-import zlib
 from pathlib import Path
 from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, UnidentifiedImageError, features
+from PIL import ExifTags, Image
 
 from agelens.errors import ImageTooLargeError, UnreadableImageError
-from agelens.pipeline.repair import BrokenOffError, repair, require_whole
+from agelens.pipeline.formats import DECODER_ERRORS, open_image, why_unreadable
+from agelens.pipeline.repair import repair, require_whole
 
 ImageSource = str | os.PathLike[str] | bytes | IO[bytes] | Image.Image | NDArray[np.uint8]
 """A path, the bytes of an image file, an open file, a PIL image, or a uint8 array ``[H, W, 3]``."""
@@ -37,19 +35,6 @@ SUFFIXES = frozenset([
 # fmt: on
 """File endings that count as pictures when a folder is read."""
 
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "DIB", "TIFF", "PPM", "JPEG2000", "AVIF")
-"""Pillow's names of what is decoded. Its other parts see no file: EPS would start Ghostscript."""
-_HEIF_BRANDS = frozenset(
-    [b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1"]
-)
-_NOT_READ = {
-    b"\xff\x0a": "JPEG XL pictures are not read; save it as JPEG or PNG",
-    b"\0\0\0\x0cJXL ": "JPEG XL pictures are not read; save it as JPEG or PNG",
-    b"%PDF": "a PDF; save its picture as JPEG or PNG",
-    b"%!PS": "PostScript is not read; save it as JPEG or PNG",
-    b"8BPS": "Photoshop's files are not read; save it as JPEG or PNG",
-}
-"""By how a file begins, what to say of it."""
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -61,10 +46,10 @@ _TURNS = {
 }
 """What makes a picture upright, by its EXIF orientation."""
 
-# What Pillow's decoders raise on files that are broken in one way or another.
-_DECODER_ERRORS = (
-    OSError, SyntaxError, ValueError, EOFError, TypeError, KeyError, IndexError, OverflowError,
-    AttributeError, RuntimeError, StopIteration, struct.error, zlib.error,
+_TIMES = (
+    ExifTags.Base.DateTime, ExifTags.Base.DateTimeOriginal, ExifTags.Base.DateTimeDigitized,
+    ExifTags.Base.OffsetTime, ExifTags.Base.OffsetTimeOriginal, ExifTags.Base.OffsetTimeDigitized,
+    ExifTags.Base.SubsecTime, ExifTags.Base.SubsecTimeOriginal, ExifTags.Base.SubsecTimeDigitized,
 )  # fmt: skip
 
 
@@ -106,6 +91,29 @@ def load_image(
     return pixels
 
 
+def copied_info(source: ImageSource) -> dict[str, bytes]:
+    """What an upright RGB copy of a picture keeps of what its file says about it.
+
+    Args:
+        source: as for `load_image`.
+
+    Returns:
+        Arguments of Pillow's ``Image.save``: ``icc_profile``, if it is one of RGB, and ``exif``
+        with the time when the picture was taken. Nothing else, such as the place, is kept, and
+        nothing is there if it cannot be read.
+    """
+    if isinstance(source, np.ndarray):
+        return {}
+    try:
+        if isinstance(source, Image.Image):
+            return _copied(source)
+        name = describe(source)
+        with open_image(_read(source, name), name) as image:
+            return _copied(image)
+    except (UnreadableImageError, *DECODER_ERRORS):
+        return {}
+
+
 def describe(source: ImageSource) -> str:
     """A name for `source` in messages: the path, or what kind of object it is."""
     if isinstance(source, str | os.PathLike):
@@ -138,60 +146,23 @@ def _read(source: str | os.PathLike[str] | bytes | IO[bytes], name: str) -> byte
 
 def _decode(data: bytes, name: str, max_pixels: int) -> NDArray[np.uint8]:
     try:
-        with _open(data, name) as image:
+        with open_image(data, name) as image:
             _check_cost(image, data, name, max_pixels)
             return _to_rgb(image)
     except Image.DecompressionBombError as error:
         raise ImageTooLargeError(name, f"more than {max_pixels:,} pixels") from error
-    except _DECODER_ERRORS as error:
+    except DECODER_ERRORS as error:
         first = error
     try:
         repaired = repair(data)
-        with _open(repaired, name) as image:
+        with open_image(repaired, name) as image:
             _check_cost(image, repaired, name, max_pixels)
             require_whole(np.asarray(image), data)
             return _to_rgb(image)
     except Image.DecompressionBombError as error:
         raise ImageTooLargeError(name, f"more than {max_pixels:,} pixels") from error
-    except _DECODER_ERRORS as error:
-        raise UnreadableImageError(name, _reason(data, first, error)) from first
-
-
-def _open(data: bytes, name: str) -> Image.Image:
-    brands = _brands(data)
-    if brands & _HEIF_BRANDS and not brands & {b"avif", b"avis"}:
-        try:
-            from pillow_heif import HeifImageFile
-        except ModuleNotFoundError as error:
-            need = "HEIC pictures need pillow-heif: pip install 'agelens[heif]'"
-            raise UnreadableImageError(name, need) from error
-        heif: Image.Image = HeifImageFile(io.BytesIO(data))
-        return heif
-    return Image.open(io.BytesIO(data), formats=FORMATS)
-
-
-def _brands(data: bytes) -> set[bytes]:
-    """What an ISO media file says that it is: HEIC, AVIF, a video."""
-    if data[4:8] != b"ftyp":
-        return set()
-    length = min(int.from_bytes(data[:4]), 256)
-    return {data[start : start + 4] for start in (8, *range(16, length, 4))}
-
-
-def _reason(data: bytes, first: Exception, second: Exception) -> str:
-    """Why neither the file nor what was saved of it could be decoded."""
-    if isinstance(second, BrokenOffError):
-        return str(second)
-    for start, words in _NOT_READ.items():
-        if data.startswith(start):
-            return words
-    if b"avif" in _brands(data) and not features.check("avif"):
-        return "this Pillow reads no AVIF; try: pip install --upgrade pillow"
-    if isinstance(first, UnidentifiedImageError):
-        if data[4:8] == b"ftyp" and not _brands(data) & {b"avif", *_HEIF_BRANDS}:
-            return "not a picture; for a video, use `agelens video`"
-        return "not a picture, or of a format that is not read"
-    return f"the image is broken ({first})"
+    except DECODER_ERRORS as error:
+        raise UnreadableImageError(name, why_unreadable(data, first, error)) from first
 
 
 def _check_cost(image: Image.Image, data: bytes, name: str, max_pixels: int) -> None:
@@ -213,7 +184,7 @@ def _from_pil(image: Image.Image, name: str, max_pixels: int) -> NDArray[np.uint
         raise ImageTooLargeError(name, _too_large(image.width, image.height, max_pixels))
     try:
         return _to_rgb(image)
-    except _DECODER_ERRORS as error:
+    except DECODER_ERRORS as error:
         raise UnreadableImageError(name, f"the image is broken ({error})") from error
 
 
@@ -230,11 +201,31 @@ def _to_rgb(image: Image.Image) -> NDArray[np.uint8]:
     return np.array(upright if upright.mode == "RGB" else upright.convert("RGB"))
 
 
+def _copied(image: Image.Image) -> dict[str, bytes]:
+    info: dict[str, bytes] = {}
+    profile = image.info.get("icc_profile")
+    if isinstance(profile, bytes) and profile[16:20] == b"RGB ":
+        info["icc_profile"] = profile
+    try:
+        exif, kept = image.getexif(), Image.Exif()
+        details, kept_details = (each.get_ifd(ExifTags.IFD.Exif) for each in (exif, kept))
+        for key in _TIMES:
+            if key in exif:
+                kept[key] = exif[key]
+            if key in details:
+                kept_details[key] = details[key]
+        if len(kept) or kept_details:
+            info["exif"] = kept.tobytes()
+    except DECODER_ERRORS:
+        pass  # the profile is kept
+    return info
+
+
 def _orientation(image: Image.Image) -> int:
     """From 1 to 8 as EXIF counts them; 1, upright, where it cannot be read."""
     try:
         value = image.getexif().get(ExifTags.Base.Orientation, 1)
-    except _DECODER_ERRORS:
+    except DECODER_ERRORS:
         return 1
     return value if isinstance(value, int) else 1
 

@@ -1,0 +1,78 @@
+"""What kind of picture a file is, and who decodes it."""
+
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+
+from PIL import Image, UnidentifiedImageError, features
+
+from agelens.errors import UnreadableImageError
+from agelens.pipeline.repair import BrokenOffError
+
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "DIB", "TIFF", "PPM", "JPEG2000", "AVIF")
+"""Pillow's names of what is decoded. Its other parts see no file: EPS would start Ghostscript."""
+_HEIF_BRANDS = frozenset(
+    [b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1"]
+)
+_NOT_READ = {
+    b"\xff\x0a": "JPEG XL pictures are not read; save it as JPEG or PNG",
+    b"\0\0\0\x0cJXL ": "JPEG XL pictures are not read; save it as JPEG or PNG",
+    b"%PDF": "a PDF; save its picture as JPEG or PNG",
+    b"%!PS": "PostScript is not read; save it as JPEG or PNG",
+    b"8BPS": "Photoshop's files are not read; save it as JPEG or PNG",
+}
+"""By how a file begins, what to say of it."""
+DECODER_ERRORS = (
+    OSError, SyntaxError, ValueError, EOFError, TypeError, KeyError, IndexError, OverflowError,
+    AttributeError, RuntimeError, StopIteration, struct.error, zlib.error,
+)  # fmt: skip
+"""What Pillow's decoders raise on files that are broken in one way or another."""
+
+
+def open_image(data: bytes, name: str) -> Image.Image:
+    """Open a file of an allowed format; its pixels are not decoded yet.
+
+    Args:
+        data: of the file.
+        name: of the picture, for messages.
+
+    Raises:
+        UnreadableImageError: the package that decodes its format is not installed.
+        Exception: one of `DECODER_ERRORS`, where the file is broken or something else.
+    """
+    brands = _brands(data)
+    if brands & _HEIF_BRANDS and not brands & {b"avif", b"avis"}:
+        try:
+            from pillow_heif import HeifImageFile
+        except ModuleNotFoundError as error:
+            need = "HEIC pictures need pillow-heif: pip install 'agelens[heif]'"
+            raise UnreadableImageError(name, need) from error
+        heif: Image.Image = HeifImageFile(io.BytesIO(data))
+        return heif
+    return Image.open(io.BytesIO(data), formats=FORMATS)
+
+
+def _brands(data: bytes) -> set[bytes]:
+    """What an ISO media file says that it is: HEIC, AVIF, a video."""
+    if data[4:8] != b"ftyp":
+        return set()
+    length = min(int.from_bytes(data[:4]), 256)
+    return {data[start : start + 4] for start in (8, *range(16, length, 4))}
+
+
+def why_unreadable(data: bytes, first: Exception, second: Exception) -> str:
+    """Why neither the file nor what was saved of it could be decoded."""
+    if isinstance(second, BrokenOffError):
+        return str(second)
+    for start, words in _NOT_READ.items():
+        if data.startswith(start):
+            return words
+    if b"avif" in _brands(data) and not features.check("avif"):
+        return "this Pillow reads no AVIF; try: pip install --upgrade pillow"
+    if isinstance(first, UnidentifiedImageError):
+        if data[4:8] == b"ftyp" and not _brands(data) & {b"avif", *_HEIF_BRANDS}:
+            return "not a picture; for a video, use `agelens video`"
+        return "not a picture, or of a format that is not read"
+    return f"the image is broken ({first})"
