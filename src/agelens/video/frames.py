@@ -11,16 +11,21 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import av
 import cv2
 import numpy as np
+from av import VideoFrame
+from av.error import FFmpegError
 from numpy.typing import NDArray
 
 from agelens.errors import VideoError
+from agelens.video.media import is_cover, is_cut_riff, open_media
 
 Pixels = NDArray[np.uint8]
-COMPLETE = 0.9
-"""A file whose frames end before this share of what it claims is broken. What a container claims is
-an estimate for some, so that a few frames less are none."""
+EXACT = frozenset(["mov", "mp4", "matroska", "webm", "avi", "flv"])
+"""Containers that say how long they are; of others it is estimated."""
+TOLERANCE = 0.3
+"""A file that ends more seconds than these before the time that it claims is cut off."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,13 +46,17 @@ class Frame:
 
 
 class VideoFile:
-    """The frames of a file, every one, as fast as they are asked for.
+    """The frames of a file, every one that is shown, as fast as they are asked for.
 
     Args:
-        path: any container and codec that OpenCV's FFmpeg reads.
+        path: any container and codec that FFmpeg reads. Of several pictures' streams the one that
+            players choose is read.
 
     Attributes:
-        fps: frames a second, as the file says.
+        path: of the file.
+        fps: frames a second, on average.
+        total: frames, about, as far as the container says; 0 where it does not.
+        start: seconds from the file's beginning to its first frame, once that has been read.
 
     Raises:
         VideoError: missing, empty, or no video.
@@ -55,47 +64,101 @@ class VideoFile:
 
     dropped = 0
 
-    def __init__(self, path: Path) -> None:
-        if not path.exists():
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        if not self.path.exists():
             raise VideoError(f"{path}: no such file")
-        if path.is_dir():
+        if self.path.is_dir():
             raise VideoError(f"{path}: a folder; give a video file")
-        if path.stat().st_size == 0:
+        if self.path.stat().st_size == 0:
             raise VideoError(f"{path}: the file is empty")
-        self._path = path
-        with _quiet():
-            self._capture = cv2.VideoCapture(str(path))
-        if not self._capture.isOpened():
-            raise VideoError(f"{path}: no video, or one that is broken at its beginning")
-        self.fps = _fps(self._capture)
+        try:
+            self._container = open_media(self.path)
+        except (FFmpegError, OSError, ValueError) as error:
+            raise VideoError(
+                f"{path}: no video, or one that was cut off before its index was written"
+            ) from error
+        pictures = [each for each in self._container.streams.video if not is_cover(each)]
+        best = self._container.streams.best("video")
+        if not pictures or pictures[0].codec_context is None:
+            raise VideoError(f"{path}: no video in it that can be decoded")
+        self._stream = best if best in pictures else pictures[0]
+        self._stream.thread_type = "AUTO"
+        rate = self._stream.average_rate or self._stream.guessed_rate
+        self.fps = float(rate) if rate and 0 < rate < 1000 else 30.0  # absent and absurd are common
+        seconds = (self._container.duration or 0) / av.time_base
+        guesses = [count for count in (self._stream.frames, round(seconds * self.fps)) if count > 0]
+        self.total = min(guesses, default=0)
+        self.start = 0.0
 
     def __iter__(self) -> Iterator[Frame]:
         """Frame by frame.
 
         Raises:
-            VideoError: no frame can be decoded, or the file ends long before it should; those
-                before have been given.
+            VideoError: no frame can be decoded; the file ends before the time that it claims, by
+                the times of what is in it; or places of it are damaged. The other frames have been
+                given by then.
         """
-        claimed = self._capture.get(cv2.CAP_PROP_FRAME_COUNT)
-        count, last = 0, 0.0
-        while (image := _read(self._capture)) is not None:
-            moment = self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
-            if count and not moment > last:  # some containers keep no times
+        count, last = 0, -1.0
+        begin: float | None = None
+        for frame in self._decoded():
+            moment = frame.time
+            if begin is None:
+                begin = moment if moment is not None else 0.0
+                self.start = max(0.0, begin - (self._container.start_time or 0) / av.time_base)
+            # Some containers keep no times.
+            moment = last + 1 / self.fps if moment is None else moment - begin
+            if count and not moment > last:
                 moment = last + 1 / self.fps
-            last = moment
-            yield Frame(count, moment, _to_rgb(image), time.monotonic())
+            last = max(moment, 0.0)
+            yield Frame(count, last, _upright(frame), time.monotonic())
             count += 1
         if count == 0:
-            raise VideoError(f"{self._path}: holds no frame that can be decoded")
-        if count < COMPLETE * claimed:
+            raise VideoError(f"{self.path}: holds no frame that can be decoded")
+        if self._cut:
             raise VideoError(
-                f"{self._path}: broken after {count} of about {claimed:.0f} frames; "
-                "what was written ends there"
+                f"{self.path}: broken after {count} frames ({last:.1f} s); "
+                "the file ends before the video does"
             )
+        if self._damaged:
+            places = f"{self._damaged} place{'s' * (self._damaged > 1)}"
+            raise VideoError(f"{self.path}: damaged in {places}; the frames there are left out")
+
+    def _decoded(self) -> Iterator[VideoFrame]:
+        """Frames, while the damage and how far the file reaches are counted."""
+        container = self._container
+        self._damaged, self._cut = 0, False
+        end, cut, given = 0.0, False, False
+        packets = container.demux()
+        while True:
+            try:
+                packet = next(packets, None)
+            except (FFmpegError, OSError):  # what FFmpeg cannot pass over
+                cut = True
+                break
+            if packet is None:
+                break
+            if packet.pts is not None and packet.time_base:
+                end = max(end, float((packet.pts + (packet.duration or 0)) * packet.time_base))
+            if packet.stream is not self._stream:
+                continue
+            if packet.size:  # the last one only asks for what the decoder still holds
+                cut = packet.is_corrupt
+            try:
+                for frame in self._stream.codec_context.decode(packet):
+                    given = True
+                    yield frame
+            except (FFmpegError, OSError, ValueError):
+                self._damaged += (
+                    given  # before its first whole picture, a stream may begin anywhere
+                )
+        if container.duration and EXACT & set(container.format.name.split(",")):
+            missing = ((container.start_time or 0) + container.duration) / av.time_base - end
+            self._cut = missing > TOLERANCE or (cut and missing > 0) or is_cut_riff(self.path)
 
     def close(self) -> None:
         """Let go of the file."""
-        self._capture.release()
+        self._container.close()
 
 
 class Camera:
@@ -109,12 +172,16 @@ class Camera:
         source: number of a device, or a path or URL that OpenCV opens.
 
     Attributes:
+        path: of a file that is played as if it were a camera; None of a camera.
         fps: frames a second that the source promises.
         dropped: frames that came and were never asked for.
 
     Raises:
         VideoError: it cannot be opened.
     """
+
+    total = 0
+    start = 0.0
 
     def __init__(self, source: str) -> None:
         with _quiet():
@@ -126,7 +193,7 @@ class Camera:
             )
         self._capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)
         self._source = source
-        self._paced = Path(source).is_file()
+        self.path = Path(source) if Path(source).is_file() else None
         self.fps = _fps(self._capture)
         self.dropped = 0
         self._newest: Frame | None = None  # BGR: only what is asked for is converted
@@ -162,7 +229,7 @@ class Camera:
             image = _read(self._capture, free)
             if self._ended or image is None:
                 break
-            if self._paced:
+            if self.path is not None:
                 due = self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000 or index / self.fps
                 time.sleep(max(0.0, start + due - time.monotonic()))
             now = time.monotonic()
@@ -187,6 +254,12 @@ class Camera:
             self._thread.join(timeout=2.0)
         if not self._thread.is_alive():  # a read that hangs must not be freed underneath
             self._capture.release()
+
+
+def _upright(frame: VideoFrame) -> Pixels:
+    pixels: Pixels = frame.to_ndarray(format="rgb24")  # type: ignore[assignment]
+    turns = round(frame.rotation / 90) % 4
+    return np.ascontiguousarray(np.rot90(pixels, turns)) if turns else pixels
 
 
 def _read(capture: cv2.VideoCapture, into: Pixels | None = None) -> Pixels | None:

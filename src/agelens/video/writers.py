@@ -5,19 +5,21 @@ from __future__ import annotations
 import csv
 import enum
 import json
-import sys
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
+import av
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from agelens.errors import AgelensError, MissingExtraError
+from agelens.errors import MissingExtraError, OutputError
 from agelens.files import atomic_path
+from agelens.video.sound import Sound
 from agelens.video.tracker import TrackedFace
 
 COLUMNS = (
@@ -59,35 +61,37 @@ def to_row(frame: int, time: float, tracked: TrackedFace) -> Row:
 
 
 @contextmanager
-def row_writer(form: RowFormat, path: Path | None) -> Iterator[WriteRow]:
+def row_writer(form: RowFormat, place: Path | TextIO | None) -> Iterator[WriteRow]:
     """What writes a row. JSON lines and CSV are written as they come, Parquet whole or not at all.
 
     Args:
         form: of the rows.
-        path: the file; None is stdout, which Parquet cannot be written to.
+        place: a file, or an open text stream, which Parquet cannot be written to; None leaves the
+            rows out.
 
     Raises:
-        AgelensError: Parquet without a path, or a path that cannot be written.
+        OutputError: Parquet without a file, or a file that cannot be written.
         MissingExtraError: Parquet without pyarrow.
     """
-    if form is RowFormat.PARQUET:
-        if path is None:
-            raise AgelensError("Parquet is not for the terminal: name a file with --rows FILE")
-        with _parquet_writer(path) as write:
+    if place is None:
+        yield lambda _row: None
+    elif form is RowFormat.PARQUET:
+        if not isinstance(place, Path):
+            raise OutputError("Parquet is not for the terminal: name a file with --rows FILE")
+        with _parquet_writer(place) as write:
             yield write
-    elif path is None:
-        yield _text_writer(form, sys.stdout)
+    elif not isinstance(place, Path):
+        yield _text_writer(form, place)
     else:
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            stream = path.open("w", encoding="utf-8", newline="")
+            place.parent.mkdir(parents=True, exist_ok=True)
+            with place.open("w", encoding="utf-8", newline="") as stream:
+                yield _text_writer(form, stream)
         except OSError as error:
-            raise AgelensError(f"{path}: cannot be written ({error.strerror})") from error
-        with stream:
-            yield _text_writer(form, stream)
+            raise OutputError(f"{place}: cannot be written ({error.strerror})") from error
 
 
-def _text_writer(form: RowFormat, stream: Any) -> WriteRow:
+def _text_writer(form: RowFormat, stream: TextIO) -> WriteRow:
     if form is RowFormat.CSV:
         rows = csv.DictWriter(stream, COLUMNS, lineterminator="\n")
         rows.writeheader()
@@ -113,37 +117,38 @@ def _parquet_writer(path: Path) -> Iterator[WriteRow]:
     kinds |= {"frame": pa.int64(), "track": pa.int64(), "quality": pa.string()}
     schema = pa.schema(list(kinds.items()))
     waiting: list[Row] = []
-    try:
-        with atomic_path(path) as partial, parquet.ParquetWriter(partial, schema) as file:
+    with atomic_path(path) as partial, parquet.ParquetWriter(partial, schema) as file:
 
-            def write(row: Row) -> None:
-                waiting.append(row)
-                if len(waiting) >= BATCH:
-                    flush()
+        def write(row: Row) -> None:
+            waiting.append(row)
+            if len(waiting) >= BATCH:
+                flush()
 
-            def flush() -> None:
-                file.write_table(pa.Table.from_pylist(waiting, schema=schema))
-                waiting.clear()
+        def flush() -> None:
+            file.write_table(pa.Table.from_pylist(waiting, schema=schema))
+            waiting.clear()
 
-            yield write
-            flush()
-    except OSError as error:
-        raise AgelensError(f"{path}: cannot be written ({error.strerror or error})") from error
+        yield write
+        flush()
 
 
 class VideoWriter:
     """Writes H.264 that plays everywhere; each frame keeps its own time.
 
     Args:
-        path: of the file to write; PyAV writes MP4 whatever its ending.
+        path: of the file to write; it is MP4 whatever its ending.
         fps: frames a second, about; what the encoder plans for.
+        source: a video file whose sound and capture time are taken over.
+
+    Attributes:
+        whole: whether the sound is taken over to its end; to the last frame's, if false.
     """
 
-    def __init__(self, path: Path, fps: float) -> None:
-        import av
-
-        self._av = av
-        self._container = av.open(str(path), "w", format="mp4", options={"movflags": "faststart"})
+    def __init__(
+        self, path: str | os.PathLike[str], fps: float, source: Path | None = None
+    ) -> None:
+        options = {"movflags": "faststart"}
+        self._container = av.open(f"file:{os.fspath(path)}", "w", format="mp4", options=options)
         rate = Fraction(fps if 1 <= fps <= 240 else 30).limit_denominator(1001)
         self._stream = self._container.add_stream("libx264", rate=rate)
         self._stream.pix_fmt = "yuv420p"
@@ -151,6 +156,9 @@ class VideoWriter:
         self._stream.codec_context.time_base = TIME_BASE
         self._size: tuple[int, int] | None = None
         self._last = -1
+        self.whole = True
+        self._step = 1 / float(rate)
+        self._sound = None if source is None else Sound(source, self._container)
 
     def write(self, image: NDArray[np.uint8], time: float) -> None:
         """Append a frame, RGB uint8 ``[H, W, 3]``, that is shown from `time` in seconds on."""
@@ -165,34 +173,42 @@ class VideoWriter:
         image = cv2.copyMakeBorder(  # type: ignore[assignment]
             image, 0, height % 2, 0, width % 2, cv2.BORDER_REPLICATE
         )
-        frame = self._av.VideoFrame.from_ndarray(image, format="rgb24")
+        frame = av.VideoFrame.from_ndarray(image, format="rgb24")
         self._last = max(self._last + 1, round(time / TIME_BASE))
         frame.pts, frame.time_base = self._last, TIME_BASE
         self._container.mux(self._stream.encode(frame))
+        if self._sound is not None:
+            self._sound.copy_until(time)
 
     def close(self) -> None:
         """Write what the encoder still holds, and the index without which nothing plays."""
-        if self._size is not None:
-            self._container.mux(self._stream.encode(None))
-        self._container.close()
+        try:
+            if self._size is not None:
+                self._container.mux(self._stream.encode(None))
+                if self._sound is not None:
+                    end = float(self._last * TIME_BASE) + self._step
+                    self._sound.copy_until(float("inf") if self.whole else end)
+        finally:
+            if self._sound is not None:
+                self._sound.close()
+            self._container.close()
 
 
 @contextmanager
-def video_writer(path: Path | None, fps: float) -> Iterator[VideoWriter | None]:
+def video_writer(
+    path: Path | None, fps: float, source: Path | None = None
+) -> Iterator[VideoWriter | None]:
     """A `VideoWriter` whose file appears whole at the end of the block; None without a path.
 
     Raises:
-        AgelensError: the path cannot be written.
+        OutputError: the path cannot be written.
     """
     if path is None:
         yield None
         return
-    try:
-        with atomic_path(path) as partial:
-            writer = VideoWriter(partial, fps)
-            try:
-                yield writer
-            finally:
-                writer.close()
-    except OSError as error:
-        raise AgelensError(f"{path}: cannot be written ({error.strerror or error})") from error
+    with atomic_path(path) as partial:
+        writer = VideoWriter(partial, fps, source)
+        try:
+            yield writer
+        finally:
+            writer.close()

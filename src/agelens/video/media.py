@@ -1,0 +1,33 @@
+"""Files of sound and pictures, as FFmpeg opens them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import av
+from av.container import InputContainer
+from av.stream import Disposition
+from av.video.stream import VideoStream
+
+
+def open_media(path: Path) -> InputContainer:
+    """Open a file of sound and pictures for reading: this file, whatever its name looks like.
+
+    Args:
+        path: of the file; nothing else is opened, even if it asks for it.
+    """
+    options = {"protocol_whitelist": "file"}
+    return av.open(f"file:{path}", options=options, metadata_errors="ignore")
+
+
+def is_cut_riff(path: Path) -> bool:
+    """Whether an AVI is shorter than it claims; FFmpeg believes that its end was meant to be so."""
+    with path.open("rb") as file:
+        head = file.read(8)
+    size = int.from_bytes(head[4:], "little")
+    return head.startswith(b"RIFF") and 0 < size < 0xFFFFFFFF and 8 + size > path.stat().st_size
+
+
+def is_cover(stream: VideoStream) -> bool:
+    """Whether a stream is the still picture of a song."""
+    return bool(stream.disposition & Disposition.attached_pic)
