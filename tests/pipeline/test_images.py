@@ -248,6 +248,14 @@ def test_broken_files_are_named(tmp_path: Path, fault: str) -> None:
     assert caught.value.reason
 
 
+@pytest.mark.parametrize(
+    "start", [b"\x89PNG broken", b"\xff\xd8\xff\xe0", b"GIF89a", b"RIFF1234WEBP"]
+)
+def test_what_begins_as_a_picture_is_a_broken_one(start: bytes) -> None:
+    with pytest.raises(UnreadableImageError, match="the image is broken"):
+        load_image(start)
+
+
 def test_missing_file_and_folder_are_named(tmp_path: Path) -> None:
     for path in (tmp_path / "nowhere.jpg", tmp_path):
         with pytest.raises(ImageError, match=path.name):

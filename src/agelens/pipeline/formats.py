@@ -24,6 +24,8 @@ _NOT_READ = {
     b"8BPS": "Photoshop's files are not read; save it as JPEG or PNG",
 }
 """By how a file begins, what to say of it."""
+_STARTS = (b"\xff\xd8", b"\x89PNG", b"GIF8", b"RIFF", b"II*\0", b"MM\0*")
+"""What a picture may be told by, even if no decoder takes it."""
 DECODER_ERRORS = (
     OSError, SyntaxError, ValueError, EOFError, TypeError, KeyError, IndexError, OverflowError,
     AttributeError, RuntimeError, StopIteration, struct.error, zlib.error,
@@ -74,5 +76,7 @@ def why_unreadable(data: bytes, first: Exception, second: Exception) -> str:
     if isinstance(first, UnidentifiedImageError):
         if data[4:8] == b"ftyp" and not _brands(data) & {b"avif", *_HEIF_BRANDS}:
             return "not a picture; for a video, use `agelens video`"
-        return "not a picture, or of a format that is not read"
+        if not data.startswith(_STARTS):
+            return "not a picture, or of a format that is not read"
+        return "the image is broken at its beginning"
     return f"the image is broken ({first})"
