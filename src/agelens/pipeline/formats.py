@@ -27,8 +27,8 @@ _NOT_READ = {
 _STARTS = (b"\xff\xd8", b"\x89PNG", b"GIF8", b"RIFF", b"II*\0", b"MM\0*")
 """What a picture may be told by, even if no decoder takes it."""
 DECODER_ERRORS = (
-    OSError, SyntaxError, ValueError, EOFError, TypeError, KeyError, IndexError, OverflowError,
-    AttributeError, RuntimeError, StopIteration, struct.error, zlib.error,
+    OSError, SyntaxError, ValueError, EOFError, TypeError, LookupError, OverflowError,
+    AssertionError, AttributeError, RuntimeError, StopIteration, struct.error, zlib.error,
 )  # fmt: skip
 """What Pillow's decoders raise on files that are broken in one way or another."""
 
