@@ -1,0 +1,147 @@
+"""Every page of the documentation, and the README, does what it says."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import shutil
+import socket
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import click
+import numpy as np
+import pytest
+from conftest import ASTRONAUT, ROOT, make_chip
+from markdown_it import MarkdownIt
+from numpy.typing import NDArray
+from pages import blocks_of, run_page
+from PIL import Image
+from typer.main import get_command
+
+import agelens
+from agelens.cli import app
+from agelens.video.writers import VideoWriter
+
+DOCS = ROOT / "docs"
+GENERATED = {"cli.md", "http.md"}
+PAGES = sorted(page for page in DOCS.rglob("*.md") if page.name not in GENERATED)
+RUN = [
+    page
+    for page in [ROOT / "README.md", *PAGES]
+    if {block.language for block in blocks_of(page.read_text("utf-8"))} & {"python", "sh"}
+]
+TEXTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *PAGES]
+
+
+def name(page: Path) -> str:
+    return page.relative_to(ROOT).as_posix()
+
+
+@pytest.fixture(scope="session")
+def belongings(photo: NDArray[np.uint8], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the reader of a page has: a photo, a folder of photos, labelled faces, and a video."""
+    folder = tmp_path_factory.mktemp("reader")
+    shutil.copy(ASTRONAUT, folder / "photo.jpg")
+    photos = folder / "photos"
+    photos.mkdir()
+    shutil.copy(ASTRONAUT, photos / "eileen.jpg")
+    Image.fromarray(photo[:, ::-1]).save(photos / "mirrored.jpg", quality=95)
+    Image.fromarray(np.full((64, 64, 3), 128, np.uint8)).save(photos / "wall.png")
+    (photos / "broken.jpg").write_bytes(b"no picture")
+    faces = folder / "faces"
+    faces.mkdir()
+    rng = np.random.default_rng(0)
+    lines = ["file,age"]
+    for index in range(100):
+        Image.fromarray(make_chip(photo, rng)).save(faces / f"{index:03}.jpg")
+        lines.append(f"{index:03}.jpg,{index % 20 + 20}")
+    (folder / "labels.csv").write_text("\n".join(lines) + "\n", "utf-8")
+    video = VideoWriter(folder / "party.mp4", 25)
+    for shift in range(30):
+        video.write(np.roll(photo, 2 * shift, axis=1), shift / 25)
+    video.close()
+    return folder
+
+
+def free_port() -> str:
+    with socket.socket() as own:
+        own.bind(("127.0.0.1", 0))
+        return str(own.getsockname()[1])
+
+
+@pytest.mark.parametrize("page", RUN, ids=name)
+def test_a_page_runs_from_top_to_bottom(
+    page: Path, belongings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = page.read_text("utf-8")
+    if "nginx -" in text and not (shutil.which("nginx") or Path("/usr/sbin/nginx").exists()):
+        pytest.skip("nginx is not installed")
+    folder = tmp_path / "reader"
+    shutil.copytree(belongings, folder)
+    monkeypatch.chdir(folder)
+    ports = {port: free_port() for port in ("8000", "8443")}
+    write = "AGELENS_WRITE_DOCS" in os.environ  # takes what is printed now into the page
+    written = run_page(page, folder, ports, compare=not write)
+    if write:
+        page.write_text(written, "utf-8")
+
+
+def agelens_commands(text: str) -> list[list[str]]:
+    """The words of every `agelens` command in a page's code, up to a pipe or a redirection."""
+    code = "\n".join(
+        token.content
+        for token in MarkdownIt("commonmark").parse(text)
+        if token.type == "code_block" or (token.type == "fence" and token.info.startswith("sh"))
+    )
+    lines = re.findall(r"^(?:\S+/)?agelens +(.+)$", re.sub(r"\\\n\s*", "", code), re.MULTILINE)
+    words = [shlex.split(line, comments=True) for line in lines]
+    stops = {"|", ">", "&&", "&", ";", "||"}
+    return [
+        line[: next((i for i, word in enumerate(line) if word in stops), len(line))]
+        for line in words
+    ]
+
+
+@pytest.mark.parametrize("page", TEXTS, ids=name)
+def test_every_command_and_option_exists(page: Path) -> None:
+    for words in agelens_commands(page.read_text("utf-8")):
+        command, rest = get_command(app), list(words)
+        with click.Context(command) as context:
+            while isinstance(command, click.Group) and rest and not rest[0].startswith("-"):
+                known = command.get_command(context, rest[0])
+                assert known is not None, f"agelens {' '.join(words)}: no such command"
+                command, rest = known, rest[1:]
+            try:
+                command.make_parser(click.Context(command)).parse_args(rest)
+            except click.UsageError as error:
+                pytest.fail(f"agelens {' '.join(words)}: {error.format_message()}")
+
+
+@pytest.mark.parametrize("page", TEXTS, ids=name)
+def test_every_link_leads_somewhere(page: Path) -> None:
+    """Links of the site stay inside `docs/`, as the site holds nothing else."""
+    tokens = MarkdownIt("commonmark").parse(page.read_text("utf-8"))
+    inline = [child for token in tokens for child in token.children or []]
+    targets = [one.attrs.get("href") or one.attrs.get("src") for one in inline if one.attrs]
+    for target in map(str, filter(None, targets)):
+        parts = urlsplit(target)
+        if parts.scheme or not parts.path:
+            continue
+        place = (page.parent / unquote(parts.path)).resolve()
+        assert place.exists() or place.name in GENERATED, target
+        assert DOCS not in page.parents or DOCS in place.parents, f"{target} is not in docs/"
+
+
+def test_the_python_reference_has_every_public_name() -> None:
+    text = (DOCS / "reference" / "python.md").read_text("utf-8")
+    listed = set(re.findall(r"^::: agelens\.(\w+)$", text, re.MULTILINE))
+    assert listed == set(agelens.__all__) - {"__version__"}
+
+
+def test_every_page_is_in_the_menu() -> None:
+    menu = set(re.findall(r'= "([\w/-]+\.md)"', (ROOT / "zensical.toml").read_text("utf-8")))
+    assert menu == {page.relative_to(DOCS).as_posix() for page in PAGES} | {
+        f"reference/{generated}" for generated in GENERATED
+    }
