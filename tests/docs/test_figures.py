@@ -1,0 +1,42 @@
+"""The figures of the README and the documentation are those of the committed measurements."""
+
+from __future__ import annotations
+
+import importlib.util
+from types import ModuleType
+
+import pytest
+from conftest import ROOT
+
+
+@pytest.fixture(scope="module")
+def tool() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("fill_readme", ROOT / "tools" / "fill_readme.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_pages_have_the_measured_figures(tool: ModuleType) -> None:
+    for page, text in tool.pages().items():
+        assert page.read_text("utf-8") == text, f"{page.name}: run tools/fill_readme.py"
+
+
+def test_pictures_from_elsewhere_come_first(tool: ModuleType) -> None:
+    def report(mae: float) -> dict[str, object]:
+        around = {"value": mae, "low": mae - 1, "high": mae + 1}
+        part = {"value": 0.5}
+        return {
+            "model": "light", "split": "test", "images": 1000, "coverage": 0.9, "missed": ["a.jpg"],
+            "overall": {"mae": around, "within_5": part, "coverage": part},
+        }  # fmt: skip
+
+    rows = tool.headline([report(4)], {"Elsewhere": report(6)}).splitlines()[4:]
+    assert rows == [
+        "| Elsewhere: 1,000 | 6.00 [5.00, 7.00] | 50.0% | 50.0% | 1 |",
+        "| UTKFace, its test part: 1,000 | 4.00 [3.00, 5.00] | 50.0% | 50.0% | 1 |",
+    ]
+    (unknown, _) = tool.headline([report(4)], {}).splitlines()[4:]
+    assert "not measured" in unknown
