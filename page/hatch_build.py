@@ -1,4 +1,4 @@
-"""Build the page for its wheel, where npm is there and the page is not built already."""
+"""Build the page for its wheel, where npm is installed, and pin it to the agelens of its version."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+from hatchling.metadata.plugin.interface import MetadataHookInterface
 
 
 class BuildHook(BuildHookInterface):
@@ -32,3 +33,11 @@ def _outdated(root: Path, index: Path) -> bool:
     sources = [root / "index.html", root / "package-lock.json", *(root / "src").iterdir()]
     newest = max(path.stat().st_mtime for path in sources)
     return not index.is_file() or index.stat().st_mtime < newest
+
+
+class PinToAgelens(MetadataHookInterface):
+    """Adds the only dependency; the version is read from `src/agelens/__init__.py`."""
+
+    def update(self, metadata: dict[str, Any]) -> None:
+        """Set the dependency."""
+        metadata["dependencies"] = [f"agelens=={metadata['version']}"]

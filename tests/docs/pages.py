@@ -81,13 +81,13 @@ def _is_python(code: str) -> bool:
     return re.search(r"^(from \S+ )?import \w", code, re.MULTILINE) is not None
 
 
-def run_page(page: Path, folder: Path, ports: dict[str, str], *, compare: bool = True) -> str:
+def run_page(page: Path, folder: Path, instead: dict[str, str], *, compare: bool = True) -> str:
     """Run every block of a page in a folder, and compare what is printed with what the page says.
 
     Args:
         page: a Markdown file.
         folder: where its commands run; the current folder of this process, too.
-        ports: ports that the page names, and those to take in their place.
+        instead: texts in its blocks, and what takes their place: free ports, a shorter training.
         compare: whether printing something else is an error.
 
     Returns:
@@ -101,7 +101,9 @@ def run_page(page: Path, folder: Path, ports: dict[str, str], *, compare: bool =
     names: dict[str, Any] = {"__name__": page.stem}
     with contextlib.ExitStack() as running:
         for block in blocks_of(text):
-            code = re.sub(r"\b\d{4}\b", lambda own: ports.get(own[0], own[0]), block.text)
+            code = block.text
+            for old, new in instead.items():
+                code = code.replace(old, new)
             if block.file is not None:
                 (folder / block.file).write_text(code, "utf-8")
             elif block.not_run is not None:
