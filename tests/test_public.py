@@ -25,8 +25,14 @@ def test_public_names_are_these() -> None:
         "TrackedFace", "UnreadableImageError", "VideoError",
         "__version__", "draw_faces", "explain_faces", "load_image",
     }  # fmt: skip
-    for name in agelens.__all__:
+    for name in set(agelens.__all__) - {"FaceTracker", "TrackedFace"}:
         assert getattr(agelens, name) is not None
+
+
+def test_the_tracker_is_public_with_its_extra() -> None:
+    pytest.importorskip("trackers")
+    assert agelens.FaceTracker.__name__ == "FaceTracker"
+    assert agelens.TrackedFace.__name__ == "TrackedFace"
 
 
 def test_every_error_is_an_agelens_error() -> None:

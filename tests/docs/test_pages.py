@@ -10,7 +10,6 @@ import socket
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-import click
 import numpy as np
 import pytest
 from conftest import ASTRONAUT, ROOT, make_chip
@@ -120,16 +119,31 @@ def agelens_commands(text: str) -> list[list[str]]:
 @pytest.mark.parametrize("page", TEXTS, ids=name)
 def test_every_command_and_option_exists(page: Path) -> None:
     for words in agelens_commands(page.read_text("utf-8")):
-        command, rest = get_command(app), list(words)
-        with click.Context(command) as context:
-            while isinstance(command, click.Group) and rest and not rest[0].startswith("-"):
-                known = command.get_command(context, rest[0])
-                assert known is not None, f"agelens {' '.join(words)}: no such command"
-                command, rest = known, rest[1:]
-            try:
-                command.make_parser(click.Context(command)).parse_args(rest)
-            except click.UsageError as error:
-                pytest.fail(f"agelens {' '.join(words)}: {error.format_message()}")
+        assert fault_of(words) is None, f"agelens {' '.join(words)}: {fault_of(words)}"
+
+
+def fault_of(words: list[str]) -> str | None:
+    """What Typer would say against a command line, values aside; None if nothing."""
+    command, rest = get_command(app), list(words)
+    while (known := getattr(command, "commands", None)) and rest and not rest[0].startswith("-"):
+        if rest[0] not in known:
+            return f"no command {rest[0]}"
+        command, rest = known[rest[0]], rest[1:]
+    try:
+        context = command.context_class(command)
+        command.make_parser(context).parse_args(rest)
+    except Exception as error:
+        if type(error).__name__ not in ("NoSuchOption", "BadOptionUsage"):
+            raise
+        return str(error)
+    return None
+
+
+def test_a_command_that_does_not_exist_is_noticed() -> None:
+    assert fault_of(["predict", "photo.jpg", "--format", "csv"]) is None
+    assert fault_of(["data", "prepare", "faces", "-o", "out"]) is None
+    for words in (["predikt"], ["data", "cook"], ["predict", "--no-such"], ["predict", "-f"]):
+        assert fault_of(words) is not None, words
 
 
 @pytest.mark.parametrize("page", TEXTS, ids=name)

@@ -8,7 +8,6 @@ import sys
 import warnings
 from typing import Annotated, NoReturn
 
-import click
 import typer
 
 from agelens import __version__
@@ -96,7 +95,7 @@ def main() -> None:
         finally:
             sys.stdout.flush()
     except SystemExit as done:  # Typer makes exit code 1 of these two
-        if isinstance(done.__context__, click.Abort):
+        if isinstance(done.__context__, typer.Abort):
             sys.exit(INTERRUPTED)
         if isinstance(done.__context__, BrokenPipeError):
             _closed()
