@@ -23,11 +23,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from agelens import AgeEstimator, detect
+from agelens import AgeEstimator
 from agelens.benchmark.machine import machine
 from agelens.data.manifest import Dataset
 from agelens.evaluation.report.terminal import write_json
 from agelens.evaluation.robustness.corruptions import corrupt
+from agelens.pipeline import detect
 from agelens.pipeline.images import load_image
 from agelens.training.crops import draw_seed
 

@@ -188,7 +188,7 @@ export function reduce(
 }
 
 /** Bilinear samples at `matrix` of each pixel of a crop; past the border mirrored, or black. */
-function sample(
+export function sample(
   image: Pixels,
   matrix: Matrix,
   [columns, rows]: Size,

@@ -1,6 +1,6 @@
 /** Faces in a picture: box, landmarks, score. See `agelens/pipeline/detect.py`, which says why. */
 
-import { apply, invert, warp } from "./align";
+import { apply, invert, reduce, sample } from "./align";
 import type { Box, Detection, DetectorConstants, Matrix, Pixels, Point, Size } from "./types";
 
 /** The network: a view `[height, width, 3]` to boxes `[A, 16]` and logits `[A]`. */
@@ -25,6 +25,37 @@ interface View {
   angle: number;
 }
 
+/** A picture, and halves of halves of it: views at any scale are sampled without aliasing. */
+class Pyramid {
+  private readonly levels: Pixels[];
+  private readonly deepest: number;
+
+  constructor(image: Pixels) {
+    this.levels = [image];
+    this.deepest = Math.floor(Math.log2(Math.min(image.width, image.height)));
+  }
+
+  /** What a view shows; black beside the picture. */
+  pixels(view: View): Uint8Array {
+    const level = Math.min(Math.max(0, Math.floor(-Math.log2(view.scale))), this.deepest);
+    const [a, b, c, d, e, f] = toMatrix(view);
+    const side = 2 ** level;
+    const [p, q, r, s] = [a * side, b * side, d * side, e * side];
+    // Sampling has whole numbers at pixel centres; agelens at their corners.
+    const matrix: Matrix = [p, q, c + (p + q) / 2 - 0.5, r, s, f + (r + s) / 2 - 0.5];
+    return sample(this.level(level), invert(matrix), view.size, false);
+  }
+
+  private level(wanted: number): Pixels {
+    for (let level = this.levels.length; level <= wanted; level++) {
+      const image = this.levels[level - 1]!;
+      const [width, height] = [Math.floor(image.width / 2), Math.floor(image.height / 2)];
+      this.levels.push(reduce(image, [0, 0, 2 * width, 2 * height], width, height));
+    }
+    return this.levels[wanted]!;
+  }
+}
+
 export class FaceDetector {
   constructor(
     private readonly network: Network,
@@ -35,14 +66,15 @@ export class FaceDetector {
   /** The faces of one picture, largest box first. */
   async detect(image: Pixels): Promise<Detection[]> {
     const { width, height } = image;
+    const pyramid = new Pyramid(image);
     const [first] = this.known.borders;
     let kept: Candidate[] = [];
     for (const border of this.known.borders) {
       const views = [whole(width, height, border, this.known)];
       if (border === first) views.push(...tiles(width, height, this.known));
       const coarse: Candidate[] = [];
-      for (const view of views) coarse.push(...(await this.search(image, view)));
-      kept = await this.refined(image, suppress(coarse, this.known.overlap));
+      for (const view of views) coarse.push(...(await this.search(pyramid, view)));
+      kept = await this.refined(pyramid, suppress(coarse, this.known.overlap));
       if (kept.length) break;
     }
     return toDetections(kept);
@@ -56,17 +88,17 @@ export class FaceDetector {
       points: landmarks,
       score,
     }));
-    return toDetections(await this.refined(image, candidates));
+    return toDetections(await this.refined(new Pyramid(image), candidates));
   }
 
   /** Those candidates that a view of their own confirms, each face once. */
-  private async refined(image: Pixels, candidates: Candidate[]): Promise<Candidate[]> {
+  private async refined(pyramid: Pyramid, candidates: Candidate[]): Promise<Candidate[]> {
     const { surroundings, sure, overlap } = this.known;
     const faces: Candidate[] = [];
     for (const sides of surroundings) {
       const unsure: Candidate[] = [];
       for (const candidate of candidates) {
-        const face = await this.refine(image, candidate, sides);
+        const face = await this.refine(pyramid, candidate, sides);
         if (face) faces.push(face);
         if (!face || face.score < sure) unsure.push(candidate);
       }
@@ -79,10 +111,10 @@ export class FaceDetector {
   }
 
   /** Search again where one candidate is, upright and in the middle. */
-  private async refine(image: Pixels, { centre, side, points }: Candidate, sides: number) {
+  private async refine(pyramid: Pyramid, { centre, side, points }: Candidate, sides: number) {
     const { face } = this.known;
     const [right, left] = [points[0]!, points[1]!];
-    const found = await this.search(image, {
+    const found = await this.search(pyramid, {
       centre,
       scale: face / side,
       size: [sides * face, sides * face],
@@ -94,10 +126,9 @@ export class FaceDetector {
   }
 
   /** What the network finds in a view of the picture. */
-  private async search(image: Pixels, view: View): Promise<Candidate[]> {
-    const matrix = toMatrix(view);
-    const { boxes, logits } = await this.network(warp(image, matrix, view.size, false), view.size);
-    return decode(view, matrix, boxes, logits, this.known);
+  private async search(pyramid: Pyramid, view: View): Promise<Candidate[]> {
+    const { boxes, logits } = await this.network(pyramid.pixels(view), view.size);
+    return decode(view, boxes, logits, this.known);
   }
 }
 
@@ -109,13 +140,13 @@ function toMatrix({ centre: [x, y], scale, size: [width, height], angle }: View)
 
 /** The network's answer for one view, in picture pixels. */
 function decode(
-  { scale, size }: View,
-  matrix: Matrix,
+  view: View,
   boxes: Float32Array,
   logits: Float32Array,
   { stride, coarse_score, overlap }: DetectorConstants,
 ): Candidate[] {
-  const back = invert(matrix);
+  const { scale, size } = view;
+  const back = invert(toMatrix(view));
   const columns = size[0] / stride;
   const candidates: Candidate[] = [];
   logits.forEach((logit, index) => {

@@ -23,7 +23,6 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from agelens.pipeline.align import warp
 from agelens.pipeline.session import Workers, open_session, shipped
 from agelens.types import Box, Detection, Face, Landmarks
 
@@ -75,12 +74,36 @@ class _View:
     turn: complex
     size: tuple[int, int]
 
-    def pixels(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """What it shows, ``[height, width, 3]``."""
-        turn = self.turn
-        shift = complex(*self.size) / 2 - turn * self.centre
+    @property
+    def halvings(self) -> int:
+        """How often the picture is halved before the view is sampled from it."""
+        return max(0, math.floor(-math.log2(abs(self.turn))))
+
+
+class _Pyramid:
+    """A picture, and halves of halves of it: views at any scale are sampled without aliasing."""
+
+    def __init__(self, image: NDArray[np.uint8]) -> None:
+        self._levels = [image]
+        self._deepest = min(image.shape[:2]).bit_length() - 1
+
+    def grow(self, halvings: int) -> None:
+        """Make the levels that views of up to so many halvings need."""
+        while len(self._levels) <= min(halvings, self._deepest):
+            image = self._levels[-1]
+            height, width = (length // 2 for length in image.shape[:2])
+            even = image[: 2 * height, : 2 * width]
+            self._levels.append(cv2.resize(even, (width, height), interpolation=cv2.INTER_AREA))  # type: ignore[arg-type]
+
+    def pixels(self, view: _View) -> NDArray[np.uint8]:
+        """What a view shows, ``[height, width, 3]``; black beside the picture."""
+        level = min(view.halvings, len(self._levels) - 1)
+        turn = view.turn * 2**level
+        # OpenCV puts whole numbers at pixel centres; agelens at their corners.
+        shift = complex(*view.size) / 2 - view.turn * view.centre + (turn - 1) * (0.5 + 0.5j)
         matrix = np.array([[turn.real, -turn.imag, shift.real], [turn.imag, turn.real, shift.imag]])
-        return warp(image, matrix, self.size, reflect=False)
+        image = self._levels[level]
+        return cv2.warpAffine(image, matrix, view.size, flags=cv2.INTER_LINEAR)  # type: ignore[return-value]
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,13 +162,13 @@ class FaceDetector:
             degrees for sure (tested), upside down not.
         """
         height, width = image.shape[:2]
-        kept: list[_Candidate] = []
+        pyramid, kept = _Pyramid(image), list[_Candidate]()
         for border in BORDERS:
             views = [_whole(width, height, border)]
             if border == BORDERS[0]:
                 views += _tiles(width, height)
-            coarse = [face for found in self._look(image, views) for face in found]
-            kept = self._refined(image, _suppress(coarse), min_score)
+            coarse = [face for found in self._look(pyramid, views) for face in found]
+            kept = self._refined(pyramid, _suppress(coarse), min_score)
             if kept:
                 break
         return _detections(kept)
@@ -172,10 +195,10 @@ class FaceDetector:
             The faces that are still there, largest box first; two that meet in one are one.
         """
         candidates = [_Candidate.of(face) for face in known]
-        return _detections(self._refined(image, candidates, min_score))
+        return _detections(self._refined(_Pyramid(image), candidates, min_score))
 
     def _refined(
-        self, image: NDArray[np.uint8], candidates: Sequence[_Candidate], min_score: float
+        self, pyramid: _Pyramid, candidates: Sequence[_Candidate], min_score: float
     ) -> list[_Candidate]:
         """Those candidates that a second look confirms, each face once.
 
@@ -190,7 +213,7 @@ class FaceDetector:
                 turn = complex(FACE / candidate.side * level)
                 views.append(_View(candidate.centre, turn, (sides * FACE, sides * FACE)))
             unsure = []
-            for candidate, found in zip(candidates, self._look(image, views), strict=True):
+            for candidate, found in zip(candidates, self._look(pyramid, views), strict=True):
                 near = [
                     face
                     for face in found
@@ -202,11 +225,12 @@ class FaceDetector:
             candidates = unsure
         return _suppress([face for face in refined if face.score >= min_score])
 
-    def _look(self, image: NDArray[np.uint8], views: Sequence[_View]) -> list[list[_Candidate]]:
+    def _look(self, pyramid: _Pyramid, views: Sequence[_View]) -> list[list[_Candidate]]:
         """What the network sees in each view of the picture."""
+        pyramid.grow(max((view.halvings for view in views), default=0))
 
         def see(view: _View) -> list[_Candidate]:
-            feed = {"images": view.pixels(image)[None]}
+            feed = {"images": pyramid.pixels(view)[None]}
             boxes, scores = self._session.run(["boxes", "scores"], feed)
             return _decode(view, boxes[0], scores[0])
 
