@@ -1,4 +1,4 @@
-"""Build the page for its wheel, where npm is installed, and pin it to the agelens of its version."""
+"""Build the page for its wheel, where npm is installed, and pin it to its agelens."""
 
 from __future__ import annotations
 
