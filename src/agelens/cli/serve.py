@@ -14,15 +14,18 @@ from agelens.cli.common import app
 def serve(
     host: Annotated[str | None, typer.Option(help="Listen here. [default: 127.0.0.1]")] = None,
     port: Annotated[int | None, typer.Option(help="Listen here. [default: 8000]")] = None,
+    uds: Annotated[Path | None, typer.Option(help="Listen on this Unix socket instead.")] = None,
+    fd: Annotated[int | None, typer.Option(help="Listen on this open socket instead.")] = None,
     workers: Annotated[
         int | None, typer.Option(help="Service processes that share the port. [default: 1]")
     ] = None,
     jobs: Annotated[
         int | None,
-        typer.Option(help="Reader processes of a worker. [default: one a processor in all]"),
+        typer.Option(help="Pictures at once in a worker. [default: one a processor in all]"),
     ] = None,
     model: Annotated[
-        str | None, typer.Option(help="A shipped model's name or a model file.")
+        list[str] | None,
+        typer.Option(help="A shipped model's name or a model file; repeatable. [default: light]"),
     ] = None,
     min_score: Annotated[
         float | None, typer.Option(help="Leave out faces that are less sure. [default: 0.5]")
@@ -30,8 +33,8 @@ def serve(
     coverage: Annotated[
         float | None, typer.Option(help="How many true ages the intervals hold. [default: 0.9]")
     ] = None,
-    queue: Annotated[
-        int | None, typer.Option(help="Pictures in work or waiting. [default: 128]")
+    max_wait: Annotated[
+        float | None, typer.Option(help="Seconds that a picture may have to wait. [default: 2]")
     ] = None,
     deadline: Annotated[
         float | None, typer.Option(help="Seconds to an answer. [default: 10]")
@@ -40,7 +43,7 @@ def serve(
         int | None, typer.Option(help="Bytes of a request. [default: 20000000]")
     ] = None,
     max_pixels: Annotated[
-        int | None, typer.Option(help="Pixels of a picture. [default: 50000000]")
+        int | None, typer.Option(help="Pixels of a picture. [default: 25000000]")
     ] = None,
     rate: Annotated[
         float | None, typer.Option(help="Requests a second of one client. [default: no limit]")
@@ -58,6 +61,8 @@ def serve(
     trusted_proxy: Annotated[
         list[str] | None, typer.Option(help="Believe its X-Forwarded-For; repeatable.")
     ] = None,
+    log_format: Annotated[str | None, typer.Option(help="text or json. [default: text]")] = None,
+    config: Annotated[Path | None, typer.Option(help="A TOML file with settings.")] = None,
     page: Annotated[
         bool | None, typer.Option(help="Serve the web page. [default: unless there are keys]")
     ] = None,
@@ -81,7 +86,7 @@ def serve(
             model=model,
             min_score=min_score,
             coverage=coverage,
-            queue=queue,
+            max_wait=max_wait,
             deadline=deadline,
             max_body=max_body,
             max_pixels=max_pixels,
@@ -92,5 +97,9 @@ def serve(
             trusted_proxies=trusted_proxy,
             page=page,
             access_log=access_log,
+            log_format=log_format,
+            uds=uds,
+            fd=fd,
+            config=config,
         )
     )

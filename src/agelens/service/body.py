@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
@@ -19,11 +19,13 @@ from agelens.service.errors import (
     UrlRefusedError,
 )
 from agelens.service.fetch import Fetcher
-from agelens.service.schemas import UrlV1
+from agelens.service.schemas import DataV1, JsonBodyV1, ManyV1, UrlV1
 from agelens.service.settings import Settings
 
 FIELD = "file"
+MAX_FIELDS = 64
 _NAME = 255
+_JSON: TypeAdapter[JsonBodyV1] = TypeAdapter(JsonBodyV1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,14 +36,20 @@ class Upload:
     data: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class Body:
+    """What a body holds: pictures, and the parameters among a form's text fields."""
+
+    uploads: list[Upload]
+    fields: list[tuple[str, str]] = field(default_factory=list)
+
+
 class _InMemory(MultiPartParser):
     spool_max_size = 0  # never to a file on disk: no picture is kept
 
 
-async def read_pictures(
-    request: Request, settings: Settings, fetcher: Fetcher | None
-) -> list[Upload]:
-    """The pictures of a multipart form, of a raw body, or at the address in a JSON body.
+async def read_body(request: Request, settings: Settings, fetcher: Fetcher | None) -> Body:
+    """The pictures of a multipart form, of a raw body, or in or at the addresses of a JSON body.
 
     Raises:
         RequestError: one of its kinds, for every body that holds no pictures or too many.
@@ -55,32 +63,64 @@ async def read_pictures(
             if kind == "multipart/form-data":
                 return await _form(request, settings)
             if kind == "application/octet-stream" or kind.startswith("image/"):
-                return [Upload("body", await _whole(request, settings.max_body))]
+                return Body([Upload("body", await _whole(request, settings.max_body))])
             if kind != "application/json":
-                raise MediaTypeError(
-                    "send multipart/form-data with the field 'file', or a picture as the body"
-                )
-            body = await _whole(request, min(settings.max_body, 10_000))
+                raise MediaTypeError(_advice(kind))
+            body = await _whole(request, settings.max_body)
     except TimeoutError as error:
         raise SlowRequestError(
             f"the body did not arrive in {settings.receive_timeout:g} seconds"
         ) from error
+    return Body(await _json(body, settings, fetcher))
+
+
+def _advice(kind: str) -> str:
+    if kind == "application/x-www-form-urlencoded":
+        return (
+            "a picture was sent with the type of a web form, as curl's --data-binary does; "
+            "use curl -F file=@FILE, or add -H 'Content-Type: image/jpeg'"
+        )
+    return (
+        f"a body of type {kind[:50]!r} holds no picture; send multipart/form-data with the field "
+        f"'{FIELD}', or a picture as the body with the type image/jpeg or application/octet-stream"
+    )
+
+
+async def _json(body: bytes, settings: Settings, fetcher: Fetcher | None) -> list[Upload]:
     try:
-        url = UrlV1.model_validate_json(body).url
+        given = _JSON.validate_json(body)
     except ValidationError as error:
-        raise RequestError('a JSON body must be {"url": "https://..."}') from error
-    if fetcher is None:
+        reason = error.errors()[0]["msg"].removeprefix("Value error, ")
+        raise RequestError(
+            'a JSON body is {"data": BASE64}, {"url": "https://..."} or {"pictures": [...]} of '
+            f"those ({reason})"
+        ) from error
+    sources = given.pictures if isinstance(given, ManyV1) else [given]
+    if len(sources) > settings.max_files:
+        raise _too_many(settings)
+    if fetcher is None and any(isinstance(source, UrlV1) for source in sources):
         raise UrlRefusedError("this service fetches no addresses; send the picture itself")
-    return [Upload(url, await fetcher.fetch(url))]
+
+    async def upload(source: UrlV1 | DataV1) -> Upload:
+        if isinstance(source, DataV1):
+            return Upload(source.name[:_NAME], source.data)
+        assert fetcher is not None
+        return Upload(source.url, await fetcher.fetch(source.url))
+
+    return list(await asyncio.gather(*map(upload, sources)))
 
 
-async def _form(request: Request, settings: Settings) -> list[Upload]:
+async def _form(request: Request, settings: Settings) -> Body:
+    if "boundary=" not in request.headers.get("content-type", ""):
+        raise RequestError(
+            "the form's type names no boundary; let the client set Content-Type by itself"
+        )
     # One more than allowed, so that the sentence about it is ours.
     parser = _InMemory(
         request.headers,
         _limited(request, settings.max_body),
         max_files=settings.max_files + 1,
-        max_fields=0,
+        max_fields=MAX_FIELDS,
     )
     try:
         form = await parser.parse()
@@ -88,18 +128,24 @@ async def _form(request: Request, settings: Settings) -> list[Upload]:
         if error.message.startswith("Too many files"):
             raise _too_many(settings) from error
         raise RequestError(f"the form cannot be read: {error.message}") from error
-    parts = form.multi_items()
-    if len(parts) > settings.max_files:
-        raise _too_many(settings)
-    uploads = []
-    for field, part in parts:
-        if field != FIELD or not isinstance(part, UploadFile):
-            raise RequestError(f"the form's field {field[:50]!r} is not known; use '{FIELD}'")
-        uploads.append(Upload((part.filename or FIELD)[:_NAME], await part.read()))
+    body = Body([])
+    for name, part in form.multi_items():
+        if not isinstance(part, UploadFile):
+            if name == FIELD:
+                raise RequestError(
+                    f"the form's field '{FIELD}' is text and no file; with curl: -F file=@FILE"
+                )
+            body.fields.append((name, part))
+            continue
+        if name != FIELD:
+            raise RequestError(f"the form's file {name[:50]!r} is not known; use '{FIELD}'")
+        if len(body.uploads) == settings.max_files:
+            raise _too_many(settings)
+        body.uploads.append(Upload((part.filename or FIELD)[:_NAME], await part.read()))
         await part.close()
-    if not uploads:
+    if not body.uploads:
         raise RequestError(f"the form holds no picture; put it into the field '{FIELD}'")
-    return uploads
+    return body
 
 
 def _too_many(settings: Settings) -> BodyTooLargeError:

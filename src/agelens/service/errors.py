@@ -9,6 +9,10 @@ class RequestError(AgelensError):
     """The request's body cannot be understood."""
 
 
+class ParameterError(AgelensError):
+    """A parameter of the query, or a text field of a form, cannot be used."""
+
+
 class MediaTypeError(RequestError):
     """The body is of a type that holds no picture."""
 
@@ -41,8 +45,8 @@ class DeadlineError(AgelensError):
     """There was no answer in time."""
 
 
-class ReaderDiedError(AgelensError):
-    """A picture ended the process that decoded it, twice."""
+class DecoderDiedError(AgelensError):
+    """A picture ended the process that decoded it."""
 
 
 class UrlRefusedError(AgelensError):

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import socket
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Collection, Iterable
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
@@ -27,6 +27,20 @@ MAX_URL = 2048
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 _UNICAST = ipaddress.ip_network("2000::/3")  # all that IANA gives out of IPv6
+_REFUSED = tuple(
+    map(
+        ipaddress.ip_network,
+        (
+            "192.0.0.0/24",  # protocol assignments; Pythons differ about its parts
+            "192.88.99.0/24",  # 6to4 relays (RFC 7526)
+            "168.63.129.16/32",  # Azure's metadata, at an address that looks public
+            "100.100.100.200/32",  # Alibaba Cloud's
+            "3fff::/20",  # documentation (RFC 9637)
+            "fd00:ec2::254/128",  # Amazon's
+        ),
+    )
+)
+"""Networks that are refused whatever this Python's `ipaddress` says of them."""
 _HEADERS = [("Accept", "image/*"), ("Accept-Encoding", "identity"), ("User-Agent", "agelens")]
 
 
@@ -41,6 +55,8 @@ def is_public(address: Address) -> bool:
         tunnelled = address.sixtofour is not None or address.teredo is not None
         if address not in _UNICAST or tunnelled:
             return False
+    if any(address in network for network in _REFUSED):
+        return False
     return address.is_global and not address.is_multicast
 
 
@@ -85,6 +101,7 @@ class Fetcher:
     Args:
         max_bytes: of a picture.
         timeout: seconds for all of it, redirects included.
+        ports: that addresses may have.
         allowed: which addresses may be connected to.
         resolve: a name's addresses.
     """
@@ -94,11 +111,13 @@ class Fetcher:
         *,
         max_bytes: int,
         timeout: float,
+        ports: Collection[int] = (80, 443),
         allowed: Callable[[Address], bool] = is_public,
         resolve: Resolve = resolve,
     ) -> None:
         self._max_bytes = max_bytes
         self._timeout = timeout
+        self._ports = ports
         self._pool = httpcore2.AsyncConnectionPool(
             max_connections=32,
             max_keepalive_connections=0,
@@ -120,7 +139,7 @@ class Fetcher:
         try:
             async with asyncio.timeout(self._timeout):
                 for _ in range(MAX_REDIRECTS + 1):
-                    moved = await self._get(_checked(url))
+                    moved = await self._get(self._checked(url))
                     if isinstance(moved, bytes):
                         return moved
                     url = urljoin(url, moved)
@@ -145,15 +164,23 @@ class Fetcher:
                     raise BodyTooLargeError(f"the picture has more than {self._max_bytes:,} bytes")
             return bytes(body)
 
-
-def _checked(url: str) -> str:
-    try:
-        parts = urlsplit(url)
-        known = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
-    except ValueError:
-        known = False
-    if not known or len(url) > MAX_URL or not url.isascii() or not url.isprintable() or " " in url:
-        raise UrlRefusedError("not the http or https address of a picture")
-    if parts.username is not None:
-        raise UrlRefusedError("addresses with a user name are not fetched")
-    return url
+    def _checked(self, url: str) -> str:
+        try:
+            parts = urlsplit(url)
+            port = parts.port or (443 if parts.scheme == "https" else 80)
+            known = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+        except ValueError:
+            known = False
+        if (
+            not known
+            or len(url) > MAX_URL
+            or not url.isascii()
+            or not url.isprintable()
+            or " " in url
+        ):
+            raise UrlRefusedError("not the http or https address of a picture")
+        if parts.username is not None:
+            raise UrlRefusedError("addresses with a user name are not fetched")
+        if port not in self._ports:
+            raise UrlRefusedError(f"addresses with port {port} are not fetched")
+        return url

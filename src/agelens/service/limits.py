@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import ipaddress
 import math
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Hashable
+from typing import Generic, TypeVar
 
 from agelens.service.errors import RateError
+
+Key = TypeVar("Key", bound=Hashable)
 
 MAX_CLIENTS = 10_000
 """Clients whose rate is remembered; the one not seen for longest is forgotten first."""
@@ -44,15 +45,24 @@ class RateLimiter:
         """
         if not self._interval:
             return
-        now = self._clock()
-        due = max(self._due.get(client, now), now)
-        wait = due - self._tolerance - now
-        if wait > 1e-9:
-            raise RateError("too many requests; send fewer a second", math.ceil(wait))
+        due = self.wait(client)
         self._due[client] = due + self._interval
         self._due.move_to_end(client)
         if len(self._due) > MAX_CLIENTS:
             self._due.popitem(last=False)
+
+    def wait(self, client: str) -> float:
+        """When a request of this client would be due, without counting one.
+
+        Raises:
+            RateError: it would come too early.
+        """
+        now = self._clock()
+        due = max(self._due.get(client, now), now)
+        early = due - self._tolerance - now
+        if early > 1e-9:
+            raise RateError("too many requests; send fewer a second", math.ceil(early))
+        return due
 
 
 def client_of(host: str | None) -> str:
@@ -71,20 +81,23 @@ def client_of(host: str | None) -> str:
     return str(address)
 
 
-class Keys:
-    """The known API keys; none means that everyone may ask."""
+class Recent(Generic[Key]):
+    """What was added within the last so many seconds, at most `MAX_CLIENTS` of it."""
 
-    def __init__(self, keys: Iterable[str]) -> None:
-        self._digests = tuple(_digest(key) for key in keys)
+    def __init__(self, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._seconds = seconds
+        self._clock = clock
+        self._added: OrderedDict[Key, float] = OrderedDict()
+
+    def add(self, key: Key) -> None:
+        """Remember it from now on."""
+        self._added[key] = self._clock()
+        self._added.move_to_end(key)
+        if len(self._added) > MAX_CLIENTS:
+            self._added.popitem(last=False)
+
+    def __contains__(self, key: Key) -> bool:
+        return self._clock() - self._added.get(key, -math.inf) < self._seconds
 
     def __bool__(self) -> bool:
-        return bool(self._digests)
-
-    def known(self, key: str) -> bool:
-        """Whether this is one of them, in a time that tells nothing of which, or how nearly."""
-        given = _digest(key)
-        return sum(hmac.compare_digest(given, digest) for digest in self._digests) > 0
-
-
-def _digest(key: str) -> bytes:
-    return hashlib.sha256(key.encode()).digest()
+        return bool(self._added)

@@ -10,9 +10,12 @@ from prometheus_client import (
     Counter,
     Gauge,
     Histogram,
+    ProcessCollector,
     generate_latest,
     multiprocess,
 )
+
+from agelens import __version__
 
 _SECONDS = (0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 SHARED = "PROMETHEUS_MULTIPROC_DIR"
@@ -20,18 +23,28 @@ SHARED = "PROMETHEUS_MULTIPROC_DIR"
 
 
 class Metrics:
-    """The service's counts, of this worker or, with `SHARED`, of all."""
+    """The service's counts, of this worker or, with `SHARED`, of all.
 
-    def __init__(self) -> None:
+    Args:
+        models: names of the models in the service.
+    """
+
+    def __init__(self, models: tuple[str, ...] = ()) -> None:
         registry = CollectorRegistry()
         self._registry = registry
         self.requests = Counter(
             "agelens_requests", "Requests answered.", ["route", "status"], registry=registry
         )
         self.seconds = Histogram(
-            "agelens_request_seconds",
-            "From the first byte of a request to its answer.",
+            "agelens_request_duration_seconds",
+            "From a request's headers to its answer.",
             ["route"],
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        self.queue_wait = Histogram(
+            "agelens_queue_wait_seconds",
+            "From a picture's arrival to its decoder.",
             buckets=_SECONDS,
             registry=registry,
         )
@@ -43,15 +56,20 @@ class Metrics:
             registry=registry,
             multiprocess_mode="livesum",
         )
-        self.batch = Histogram(
-            "agelens_batch_faces",
-            "Faces in one call of the network.",
-            buckets=(1, 2, 4, 8, 16, 32, 64),
-            registry=registry,
-        )
         self.restarts = Counter(
-            "agelens_reader_restarts", "Reader processes that were replaced.", registry=registry
+            "agelens_decoder_restarts", "Decoder processes that were replaced.", registry=registry
         )
+        build = Gauge(
+            "agelens_build_info",
+            "Version of agelens and name of a model; always 1.",
+            ["version", "model"],
+            registry=registry,
+            multiprocess_mode="livemax",
+        )
+        for model in models:
+            build.labels(__version__, model).set(1)
+        if not os.environ.get(SHARED):
+            ProcessCollector(registry=registry)
 
     def render(self) -> bytes:
         """Prometheus' text format."""

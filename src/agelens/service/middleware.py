@@ -1,17 +1,22 @@
-"""Around every request: how many at once, headers, counts, and no traceback for anyone."""
+"""Around every request: who asks, how many at once, headers, counts, no traceback for anyone."""
 
 from __future__ import annotations
 
+import ipaddress
 import logging
+import re
 import time
+import uuid
 
-from starlette.datastructures import MutableHeaders
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from agelens.service.logs import FIELDS, REQUEST_ID
 from agelens.service.metrics import Metrics
 from agelens.service.problems import problem
 
 log = logging.getLogger("agelens.service")
+access = logging.getLogger("agelens.access")
 
 HEADERS = {
     "Cache-Control": "no-store",
@@ -22,32 +27,51 @@ HEADERS = {
     "X-Frame-Options": "DENY",
 }
 """Put on every answer that does not bring its own. Ages of people are for nobody's cache."""
+COUNTED = ("/v1/", "/v2/")
+"""Paths whose requests may hold a whole body in memory."""
+_ID = re.compile(r"[\w.-]{1,64}", re.ASCII)
 
 
-class Edge:
-    """The outermost layer.
+class PeerAddress:
+    """Names the peer: an IPv4 address as such (``::ffff:192.0.2.1``), a Unix socket as "unix"."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Change the scope's client."""
+        if scope["type"] in ("http", "websocket"):
+            host, port = scope.get("client") or ("unix", 0)
+            if host.startswith("::ffff:"):
+                host = str(ipaddress.IPv6Address(host).ipv4_mapped or host)
+            scope["client"] = (host, port)
+        await self._app(scope, receive, send)
+
+
+class Observation:
+    """Counts and logs requests, and gives every answer its headers and an id.
 
     Args:
         app: what answers.
         metrics: what counts.
-        connections: requests under ``/v1/`` at once; more are answered 503 before their body is
-            read, because each may hold a whole body in memory. Health, metrics and the page always
-            get an answer, and are not counted.
+        access_log: whether each request is a line of the log.
     """
 
-    def __init__(self, app: ASGIApp, *, metrics: Metrics, connections: int) -> None:
+    def __init__(self, app: ASGIApp, *, metrics: Metrics, access_log: bool) -> None:
         self._app = app
         self._metrics = metrics
-        self._connections = connections
-        self._open = 0
+        self._access_log = access_log
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request; lifespan events pass through."""
+        """Answer one request; lifespan events and WebSockets pass through."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         start = time.perf_counter()
         status = 0
+        given = Headers(scope=scope).get("x-request-id", "")
+        request_id = given if _ID.fullmatch(given) else uuid.uuid4().hex
+        token = REQUEST_ID.set(request_id)
 
         async def answer(message: Message) -> None:
             nonlocal status
@@ -56,9 +80,65 @@ class Edge:
                 headers = MutableHeaders(scope=message)
                 for name, value in HEADERS.items():
                     headers.setdefault(name, value)
+                headers["X-Request-ID"] = request_id
             await send(message)
 
-        counted = scope["path"].startswith("/v1/")
+        try:
+            await self._app(scope, receive, answer)
+        finally:
+            seconds = time.perf_counter() - start
+            route = getattr(scope.get("route"), "path", "other")  # never a client's own words
+            self._metrics.requests.labels(route, str(status)).inc()
+            self._metrics.seconds.labels(route).observe(seconds)
+            if self._access_log:
+                _log_access(scope, status, seconds)
+            REQUEST_ID.reset(token)
+
+
+def _log_access(scope: Scope, status: int, seconds: float) -> None:
+    # `raw_path` has no line breaks: they are still escaped in it.
+    path = scope["raw_path"].decode("ascii", "backslashreplace")
+    if scope["query_string"]:
+        path += "?" + scope["query_string"].decode("ascii", "backslashreplace")
+    fields = {
+        "client": (scope.get("client") or ("",))[0],
+        "method": scope["method"],
+        "path": path,
+        "status": status,
+        "duration": round(seconds, 4),
+    }
+    words = '%(client)s "%(method)s %(path)s" %(status)d %(duration).3f s'
+    access.info(words, fields, extra={FIELDS: fields})
+
+
+class LastResort:
+    """Turns requests away that are too many, and failures into a sentence.
+
+    Args:
+        app: what answers.
+        connections: requests under `COUNTED` at once; more are answered 503 before their body is
+            read, because each may hold a whole body in memory. Health, metrics and the page always
+            get an answer, and are not counted.
+    """
+
+    def __init__(self, app: ASGIApp, *, connections: int) -> None:
+        self._app = app
+        self._connections = connections
+        self._open = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request; lifespan events and WebSockets pass through."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        begun = False
+
+        async def answer(message: Message) -> None:
+            nonlocal begun
+            begun = True
+            await send(message)
+
+        counted = scope["path"].startswith(COUNTED)
         self._open += counted
         try:
             if counted and self._open > self._connections:
@@ -68,11 +148,8 @@ class Edge:
                 await self._app(scope, receive, answer)
         except Exception:
             log.exception("a request failed")
-            if status:  # too late for another answer: the server cuts the connection
+            if begun:  # too late for another answer: the server cuts the connection
                 raise
             await problem(500, "the service failed; its log says why")(scope, receive, answer)
         finally:
             self._open -= counted
-            route = getattr(scope.get("route"), "path", "other")  # never a client's own words
-            self._metrics.requests.labels(route, str(status)).inc()
-            self._metrics.seconds.labels(route).observe(time.perf_counter() - start)

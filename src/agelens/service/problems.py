@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 from http import HTTPStatus
+from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from agelens.errors import AgelensError, ImageTooLargeError, UnreadableImageError
 from agelens.service import errors
+from agelens.service.schemas import ProblemV1
 
 MEDIA_TYPE = "application/problem+json"
 STATUSES: dict[type[AgelensError], int] = {
@@ -24,7 +27,8 @@ STATUSES: dict[type[AgelensError], int] = {
     ImageTooLargeError: 413,
     errors.MediaTypeError: 415,
     UnreadableImageError: 422,
-    errors.ReaderDiedError: 422,
+    errors.ParameterError: 422,
+    errors.DecoderDiedError: 422,
     errors.RateError: 429,
     errors.FetchError: 502,
     errors.BusyError: 503,
@@ -32,10 +36,51 @@ STATUSES: dict[type[AgelensError], int] = {
 }
 
 
+DESCRIPTIONS = {
+    400: "The body cannot be understood.",
+    401: "No API key, or one that is not known.",
+    403: "The service does not fetch this address.",
+    408: "The body did not arrive in time.",
+    413: "Too many bytes, pixels or pictures.",
+    415: "The body is of a type that holds no picture.",
+    422: "A picture, or a parameter, cannot be used.",
+    429: "This client asks too often; see Retry-After.",
+    502: "The address gave no picture.",
+    503: "The service is busy; see Retry-After.",
+    504: "No answer in time.",
+}
+
+
+def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """These errors for OpenAPI; by default all."""
+    return {
+        status: {
+            "description": DESCRIPTIONS[status],
+            "content": {MEDIA_TYPE: {"schema": ProblemV1.model_json_schema()}},
+        }
+        for status in statuses or DESCRIPTIONS
+    }
+
+
+def json_response(values: Any, status: int = 200) -> Response:
+    """An answer whose values are JSON already: no model checks them again."""
+    return Response(
+        json.dumps(values, separators=(",", ":")), status, media_type="application/json"
+    )
+
+
 def problem(status: int, detail: str, headers: dict[str, str] | None = None) -> Response:
     """An error as a small JSON object with a sentence."""
-    body = {"title": HTTPStatus(status).phrase, "status": status, "detail": detail}
-    return Response(json.dumps(body), status, headers, media_type=MEDIA_TYPE)
+    return Response(json.dumps(_body(status, detail)), status, headers, media_type=MEDIA_TYPE)
+
+
+def problem_of(error: AgelensError) -> dict[str, Any]:
+    """An error as a part of an answer."""
+    return _body(status_of(error), str(error))
+
+
+def _body(status: int, detail: str) -> dict[str, Any]:
+    return {"title": HTTPStatus(status).phrase, "status": status, "detail": detail}
 
 
 def status_of(error: AgelensError) -> int:
@@ -54,6 +99,28 @@ def add_handlers(app: FastAPI) -> None:
     app.add_exception_handler(ClientDisconnect, _gone)
 
 
+async def refuse_unknown_parameters(request: Request) -> None:
+    """Refuse a query with names that the route does not know: a misspelt one would be no limit.
+
+    Raises:
+        ParameterError: there is such a name.
+    """
+    route = request.scope.get("route")
+    if not request.query_params or not isinstance(route, APIRoute):
+        return
+    known = {name for one in route.dependant.query_params for name in _names(one)}
+    for name in request.query_params:
+        if name not in known:
+            there = f"there are {', '.join(sorted(known))}" if known else "there are none here"
+            raise errors.ParameterError(f"{name[:50]!r}: no such parameter; {there}")
+
+
+def _names(parameter: Any) -> list[str]:
+    """The names of a parameter, or of the fields of a model that holds several."""
+    fields = getattr(parameter.field_info.annotation, "model_fields", None)
+    return list(fields) if fields else [parameter.alias]
+
+
 async def _agelens(_: Request, error: Exception) -> Response:
     assert isinstance(error, AgelensError)
     headers = {}
@@ -67,7 +134,10 @@ async def _agelens(_: Request, error: Exception) -> Response:
 async def _validation(_: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     first = error.errors()[0]
-    return problem(422, f"{first['loc'][1] if len(first['loc']) > 1 else 'query'}: {first['msg']}")
+    name = str(first["loc"][1])[:50] if len(first["loc"]) > 1 else "query"
+    if first["type"] == "extra_forbidden":
+        return problem(422, f"{name!r}: there is no such parameter")
+    return problem(422, f"{name}: {first['msg']}")
 
 
 async def _http(_: Request, error: Exception) -> Response:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+import base64
+import binascii
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 
 class Schema(BaseModel):
@@ -18,7 +20,7 @@ class IntervalV1(Schema):
 
     low: float = Field(description="Years.")
     high: float = Field(description="Years.")
-    coverage: float = Field(description="Share of true ages that such intervals hold, 0 to 1.")
+    coverage: float = Field(description="Fraction of true ages that such intervals hold, 0 to 1.")
 
 
 class BoxV1(Schema):
@@ -52,7 +54,7 @@ class QualityV1(Schema):
     brightness: float = Field(description="0 black to 1 white.")
     contrast: float = Field(description="0 to about 0.5.")
     yaw: float = Field(description="Degrees by which the head is turned; a rough estimate.")
-    cut_off: float = Field(description="Share of the face outside the picture, 0 to 1.")
+    cut_off: float = Field(description="Fraction of the face that is outside the picture, 0 to 1.")
     reasons: list[str] = Field(
         description="Of small, blurred, dark, bright, turned and cut off; empty for a good face."
     )
@@ -73,6 +75,26 @@ class FaceV1(Schema):
     )
 
 
+class ProblemV1(Schema):
+    """An error, in the form of RFC 9457."""
+
+    title: str
+    status: int
+    detail: str = Field(description="A sentence that says what is wrong.")
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "title": "Unprocessable Content",
+                    "status": 422,
+                    "detail": "portrait.jpg: not a picture, or of a format that is not read",
+                }
+            ]
+        }
+    )
+
+
 class PictureV1(Schema):
     """A picture and its faces, largest first."""
 
@@ -81,6 +103,9 @@ class PictureV1(Schema):
     height: int
     faces: list[FaceV1]
     left_out: int = Field(description="Faces over the limit; the smallest are left out.")
+    error: ProblemV1 | None = Field(
+        None, description="Why the picture could not be used; only where `partial` was asked for."
+    )
 
 
 class EstimateV1(Schema):
@@ -138,6 +163,7 @@ class ModelV1(Schema):
     """The answer to `GET /v1/model`."""
 
     agelens: str = Field(description="Version of agelens.")
+    models: list[str] = Field(description="Names that the parameter `model` may have.")
     size: int = Field(description="Side of the crops that the model reads, pixels.")
     ages: list[int] = Field(
         min_length=2, max_length=2, description="The youngest and the oldest age that it knows."
@@ -156,26 +182,59 @@ class StatusV1(Schema):
 
 
 class UrlV1(Schema):
-    """A JSON body: the picture at an address, where the service allows it."""
+    """The picture at an address, where the service allows it."""
 
     url: str = Field(examples=["https://example.com/portrait.jpg"], max_length=2048)
 
 
-class ProblemV1(Schema):
-    """An error, in the form of RFC 9457."""
+def _decoded(text: Any) -> Any:
+    """Base64, or a ``data:`` address that holds it, to bytes."""
+    if not isinstance(text, str):
+        raise ValueError("data is a text in Base64")
+    if text.startswith("data:"):
+        text = text.partition(",")[2]
+    try:
+        return base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise ValueError("data is not Base64") from error
 
-    title: str
-    status: int
-    detail: str = Field(description="A sentence that says what is wrong.")
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "title": "Unprocessable Content",
-                    "status": 422,
-                    "detail": "portrait.jpg: not a picture, or of a format that is not read",
-                }
-            ]
-        }
+class DataV1(Schema):
+    """A picture as Base64."""
+
+    name: str = Field("data", description="What the answer calls it.")
+    data: Annotated[
+        bytes,
+        BeforeValidator(_decoded),
+        WithJsonSchema({"type": "string", "contentEncoding": "base64"}),
+    ]
+
+
+class ManyV1(Schema):
+    """Several pictures."""
+
+    pictures: list[UrlV1 | DataV1] = Field(min_length=1)
+
+
+JsonBodyV1 = UrlV1 | DataV1 | ManyV1
+"""A JSON body."""
+
+
+class ParametersV1(Schema):
+    """How to estimate; in the query, or as text fields of a form."""
+
+    at_least: list[Annotated[int, Field(ge=0, le=150)]] = Field(
+        default=[],
+        max_length=16,
+        description="Ages for which the probability is given that they are completed.",
+        examples=[[18, 21]],
+    )
+    coverage: float | None = Field(
+        None, gt=0, lt=1, description="Of the intervals.", examples=[0.9]
+    )
+    model: str | None = Field(None, description="One of the service's models; else the first.")
+    partial: bool = Field(
+        False,
+        description="Answer 207 with an `error` in place of each picture that cannot be used, "
+        "where otherwise the whole request fails.",
     )

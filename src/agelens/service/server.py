@@ -3,45 +3,161 @@
 from __future__ import annotations
 
 import contextlib
+import ipaddress
+import logging
 import os
+import signal
+import socket
+import sys
 import tempfile
+from collections.abc import Iterator
+from typing import Any
 
 import uvicorn
+from uvicorn.supervisors import Multiprocess
 
 from agelens.pipeline.model import AgeModel
 from agelens.service.app import create_app
-from agelens.service.settings import Settings
+from agelens.service.connections import GuardedProtocol
+from agelens.service.keys import Keys
+from agelens.service.logs import log_config
+from agelens.service.settings import Settings, SettingsError
+
+log = logging.getLogger("agelens.service")
+
+BACKLOG = 1024
+"""Connections that the system keeps until they are accepted."""
+
+
+class _Workers(Multiprocess):
+    """Several processes that share the sockets."""
+
+    def handle_hup(self) -> None:
+        """Let each read its API keys again; no work is lost."""
+        for process in self.processes:
+            if process.pid is not None and process.exitcode is None:
+                os.kill(process.pid, signal.SIGHUP)
 
 
 def serve(settings: Settings) -> None:
     """Answer requests until SIGTERM or Ctrl-C; then finish those that were accepted.
 
     Raises:
-        SettingsError: a setting is impossible.
+        SettingsError: a setting is impossible, or the address cannot be listened on.
         ModelError: the model file cannot be used.
     """
+    if hasattr(signal, "SIGHUP"):
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until the keys can be read again
+    _raise_file_limit()
     options = {
-        "host": settings.host,
-        "port": settings.port,
-        "access_log": settings.access_log,
+        "http": GuardedProtocol,
+        "ws": "none",
+        "access_log": False,  # `middleware` has its own
         "server_header": False,
-        "proxy_headers": bool(settings.trusted_proxies),
-        "forwarded_allow_ips": list(settings.trusted_proxies),
+        "proxy_headers": False,  # likewise `app`
         "timeout_graceful_shutdown": settings.stop_timeout,
+        "backlog": BACKLOG,
+        "log_config": log_config(settings.log_format),
     }
-    if settings.workers == 1:
-        uvicorn.run(create_app(settings), **options)  # type: ignore[arg-type]
-        return
-    settings.keys()
-    AgeModel(settings.model)  # a wrong file is said once, here, and not by every worker
     with contextlib.ExitStack() as stack:
+        sockets = stack.enter_context(_listening(settings))
+        if settings.workers == 1:
+            app = create_app(settings)
+            server = uvicorn.Server(uvicorn.Config(app, **options))  # type: ignore[arg-type]
+            _announce(settings, sockets)
+            server.run(sockets)
+            if not server.started:
+                sys.exit(uvicorn.config.STARTUP_FAILURE)
+            return
+        Keys(settings)
+        for model in settings.model:  # a wrong file is said once, here, and not by every worker
+            AgeModel(model).close()
         # Workers are new processes: they take their settings, and the folder for their counts,
         # from the environment.
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="agelens-metrics-"))
         os.environ |= settings.to_environment() | {"PROMETHEUS_MULTIPROC_DIR": folder}
-        uvicorn.run(
+        config = uvicorn.Config(
             "agelens.service.app:create_app",
             factory=True,
             workers=settings.workers,
             **options,  # type: ignore[arg-type]
         )
+        _announce(settings, sockets)
+        _Workers(config, sockets).run()
+
+
+@contextlib.contextmanager
+def _listening(settings: Settings) -> Iterator[list[socket.socket]]:
+    """The sockets to listen on.
+
+    Raises:
+        SettingsError: the address is not one of this machine, or it is in use.
+    """
+    sockets: list[socket.socket] = []
+    try:
+        if settings.fd is not None:
+            sockets.append(socket.socket(fileno=settings.fd))
+        elif settings.uds is not None:
+            settings.uds.unlink(missing_ok=True)
+            sockets.append(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
+            sockets[0].bind(str(settings.uds))
+            settings.uds.chmod(0o660)
+        else:
+            found = socket.getaddrinfo(
+                settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+            )
+            for family, _, _, _, address in dict.fromkeys(found):
+                sockets.append(_bound(family, address))
+        for one in sockets:
+            one.listen(BACKLOG)
+            one.setblocking(False)
+        yield sockets
+    except OSError as error:
+        place = settings.uds or settings.fd or f"{settings.host}:{settings.port}"
+        raise SettingsError(f"{place}: cannot be listened on ({error.strerror})") from error
+    finally:
+        for one in sockets:
+            one.close()
+        if settings.uds is not None:
+            settings.uds.unlink(missing_ok=True)
+
+
+def _bound(family: int, address: Any) -> socket.socket:
+    one = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        if sys.platform != "win32":
+            one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:  # `::` is every address of both kinds, on every system
+            one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, address[0] != "::")
+        one.bind(address)
+    except OSError:
+        one.close()
+        raise
+    return one
+
+
+def _announce(settings: Settings, sockets: list[socket.socket]) -> None:
+    """Say where the service is, and warn if everybody may use it."""
+    for one in sockets:
+        name = one.getsockname()
+        if one.family in (socket.AF_INET, socket.AF_INET6):
+            host = f"[{name[0]}]" if one.family == socket.AF_INET6 else name[0]
+            log.info("Listening on http://%s:%d", host, name[1])
+            if not settings.has_keys and not ipaddress.ip_address(name[0]).is_loopback:
+                log.warning(
+                    "Everybody who reaches this address may use the service: "
+                    "set AGELENS_API_KEYS_FILE, or listen on 127.0.0.1"
+                )
+        else:
+            log.info("Listening on %s", name)
+
+
+def _raise_file_limit() -> None:
+    """Take all file descriptors that this user may have: each connection is one."""
+    if sys.platform == "win32":
+        return
+    import resource
+
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

@@ -1,131 +1,146 @@
-"""The serve flow across requests: read in processes, the age model in batches, then conclude."""
+"""Pictures of a request to what they show, fairly shared among clients and within the deadline."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
-from agelens.errors import ImageError, UnreadableImageError
-from agelens.estimator import AgeEstimator
-from agelens.service.batching import Batcher
+from agelens.errors import AgelensError, ImageTooLargeError, UnreadableImageError
+from agelens.pipeline.model import AgeModel
 from agelens.service.body import Upload
-from agelens.service.errors import BusyError, DeadlineError, ReaderDiedError
-from agelens.service.look import Look
+from agelens.service.decoder import DecoderSettings, PictureRequest, PictureResult
+from agelens.service.decoders import DecoderPool
+from agelens.service.errors import DeadlineError, DecoderDiedError, ParameterError
 from agelens.service.metrics import Metrics
-from agelens.service.readers import Readers
-from agelens.service.settings import Settings
-from agelens.types import Face
+from agelens.service.settings import Settings, SettingsError
 
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What a picture showed. `left_out` counts the faces over the limit."""
-
-    width: int
-    height: int
-    faces: tuple[Face, ...]
-    left_out: int
+Answer = PictureResult | AgelensError
 
 
 class Service:
-    """One worker's model, reader processes and queue.
+    """One worker's models and decoder processes.
+
+    Attributes:
+        models: what is known of each model, by the name that requests use; the first is the usual.
+        metrics: what counts.
 
     Raises:
-        ModelError: the model file cannot be used.
+        ModelError: a model file cannot be used.
+        SettingsError: two models have one name.
     """
 
-    def __init__(self, settings: Settings, metrics: Metrics) -> None:
-        self._settings = settings
-        self._metrics = metrics
-        self.estimator = AgeEstimator(
-            settings.model, min_score=settings.min_score, coverage=settings.coverage, threads=1
+    def __init__(self, settings: Settings) -> None:
+        self._deadline = settings.deadline
+        self.models = {Path(name).stem: AgeModel(name, threads=1) for name in settings.model}
+        if len(self.models) < len(settings.model):
+            raise SettingsError("model (AGELENS_MODEL): two models have one name")
+        for model in self.models.values():
+            model.close()  # its metadata stays; decoders have networks of their own
+        self.metrics = Metrics(tuple(self.models))
+        self.decoders = DecoderPool(
+            settings.pictures_at_once,
+            DecoderSettings(
+                dict(zip(self.models, settings.model, strict=True)),
+                settings.min_score,
+                settings.coverage,
+                settings.max_pixels,
+                settings.max_faces,
+                settings.megapixel_seconds,
+            ),
+            patience=settings.deadline,
+            max_wait=settings.max_wait,
+            metrics=self.metrics,
         )
-        model = self.estimator.model
-        look = Look(
-            model.template,
-            model.size,
-            settings.min_score,
-            settings.max_pixels,
-            settings.max_faces,
-        )
-        self.readers = Readers(settings.readers, look, settings.deadline, metrics.restarts.inc)
-        self._batcher = Batcher(
-            model.predict,
-            size=settings.max_batch,
-            runners=settings.readers,
-            observe=metrics.batch.observe,
-        )
-        self._pending = 0
 
-    async def start(self) -> None:
-        """Start and warm everything up; the first request is as fast as any other."""
-        self._batcher.start()
-        await self.readers.start()
-        size = self.estimator.model.size
-        await self._batcher.predict(np.zeros((1, size, size, 3), np.uint8))
+    @property
+    def model(self) -> AgeModel:
+        """The usual model."""
+        return next(iter(self.models.values()))
 
-    async def stop(self) -> None:
-        """End the processes; to be called when every request has its answer."""
-        await self.readers.stop()
-        self._batcher.stop()
+    def name_of(self, name: str | None) -> str:
+        """The name of a model that was asked for, or of the usual one.
+
+        Raises:
+            ParameterError: there is no such model.
+        """
+        if name is not None and name not in self.models:
+            there = ", ".join(self.models)
+            raise ParameterError(f"model: {name[:50]!r} is not here; there are {there}")
+        return name or next(iter(self.models))
 
     @property
     def ready(self) -> bool:
-        """Whether at least one reader is alive."""
-        return bool(self.readers.processes)
+        """Whether at least one decoder is alive."""
+        return bool(self.decoders.processes)
+
+    @contextmanager
+    def admitted(self, client: str) -> Iterator[None]:
+        """Room for a request; see `DecoderPool.admitted`."""
+        with self.decoders.admitted(client):
+            yield
 
     async def estimate(
-        self, uploads: Sequence[Upload], coverage: float | None = None
+        self,
+        uploads: Sequence[Upload],
+        request: PictureRequest,
+        client: str,
+        *,
+        partial: bool = False,
     ) -> list[Answer]:
-        """Estimate the ages in some pictures; all of them, or an error.
+        """Estimate the ages in some pictures.
 
         Args:
             uploads: the pictures.
-            coverage: of the intervals; the settings' by default.
+            request: what is asked of each.
+            client: whose they are.
+            partial: give the error of a picture in place of its result; else the first is raised.
 
         Raises:
             ImageError: a picture is broken, too large or too small; the message names it.
-            ReaderDiedError: a picture ended its reader.
-            BusyError: too much is waiting already.
+            DecoderDiedError: a picture ended its decoder.
             DeadlineError: there was no answer in time.
         """
-        if self._pending + len(uploads) > self._settings.queue:
-            raise BusyError("the service is busy; try again later")
-        deadline = asyncio.get_running_loop().time() + self._settings.deadline
         self._count(len(uploads))
         try:
-            async with asyncio.timeout_at(deadline), asyncio.TaskGroup() as group:
-                tasks = [group.create_task(self._one(upload, coverage)) for upload in uploads]
+            async with asyncio.timeout(self._deadline), asyncio.TaskGroup() as group:
+                tasks = [
+                    group.create_task(self._one(upload, request, client, partial))
+                    for upload in uploads
+                ]
         except TimeoutError as error:
-            raise DeadlineError(f"no answer in {self._settings.deadline:g} seconds") from error
+            raise DeadlineError(f"no answer in {self._deadline:g} seconds") from error
         except BaseExceptionGroup as errors:
             raise errors.exceptions[0] from None  # the first picture that failed stops the others
         finally:
             self._count(-len(uploads))
-        answers = [task.result() for task in tasks]
-        self._metrics.pictures.inc(len(answers))
-        self._metrics.faces.inc(sum(len(answer.faces) for answer in answers))
-        return answers
+        return [task.result() for task in tasks]
 
-    async def _one(self, upload: Upload, coverage: float | None) -> Answer:
-        if not upload.data:
-            raise UnreadableImageError(upload.name, "the file is empty")
+    async def _one(
+        self, upload: Upload, request: PictureRequest, client: str, partial: bool
+    ) -> Answer:
         try:
-            found = await self.readers.read(upload.data)
-        except ImageError as error:
-            raise type(error)(upload.name, error.reason) from None
-        except ReaderDiedError as error:
-            raise ReaderDiedError(f"{upload.name}: {error}") from None
-        faces: tuple[Face, ...] = ()
-        if len(found.crops):
-            rows: NDArray[np.float32] = await self._batcher.predict(found.crops.crops)
-            faces = self.estimator.postprocess(rows, found.crops, coverage=coverage)
-        return Answer(found.crops.width, found.crops.height, faces, found.left_out)
+            result = await self.decoders.estimate(upload.data, request, client)
+        except DecoderDiedError as error:
+            failed: AgelensError = DecoderDiedError(f"{upload.name}: {error}")
+        else:
+            if not result.error:
+                self.metrics.pictures.inc()
+                self.metrics.faces.inc(len(result.faces))
+                return result
+            failed = _error_of(upload.name, result)
+        if not partial:
+            raise failed
+        return failed
 
     def _count(self, change: int) -> None:
-        self._pending += change
-        self._metrics.pending.inc(change)
+        self.metrics.pending.inc(change)
+
+
+def _error_of(name: str, result: PictureResult) -> AgelensError:
+    if result.error == "too large":
+        return ImageTooLargeError(name, result.reason)
+    if result.error == "unreadable":
+        return UnreadableImageError(name, result.reason)
+    return DecoderDiedError(f"{name}: {result.reason}")

@@ -1,0 +1,164 @@
+"""`POST /v1/estimate` and `GET /v1/model`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Query, Request, Response
+from pydantic import ValidationError
+
+from agelens import __version__
+from agelens.errors import AgelensError
+from agelens.service.access import Guard
+from agelens.service.body import FIELD, Upload, read_body
+from agelens.service.decoder import PictureRequest
+from agelens.service.errors import ParameterError
+from agelens.service.fetch import Fetcher
+from agelens.service.problems import documented, json_response, problem_of
+from agelens.service.schemas import (
+    DataV1,
+    EstimateV1,
+    ManyV1,
+    ModelV1,
+    ParametersV1,
+    UrlV1,
+)
+from agelens.service.service import Answer, Service
+from agelens.service.settings import Settings
+
+_BINARY = {"type": "string", "format": "binary"}
+_JSON = [kind.model_json_schema() for kind in (UrlV1, DataV1)]
+_MANY = ManyV1.model_json_schema() | {
+    "properties": {"pictures": {"type": "array", "minItems": 1, "items": {"anyOf": _JSON}}}
+}
+_MANY.pop("$defs")
+
+
+def _form_schema() -> dict[str, Any]:
+    parameters = ParametersV1.model_json_schema()["properties"]
+    return {
+        "type": "object",
+        "properties": {FIELD: {"type": "array", "items": _BINARY, "minItems": 1}} | parameters,
+        "required": [FIELD],
+        "additionalProperties": False,
+    }
+
+
+_BODY = {
+    "requestBody": {
+        "required": True,
+        "description": "Pictures in a form, one picture as it is, or JSON with pictures in Base64 "
+        "or, where allowed, their addresses.",
+        "content": {
+            "multipart/form-data": {"schema": _form_schema()},
+            "image/*": {"schema": _BINARY},
+            "application/octet-stream": {"schema": _BINARY},
+            "application/json": {"schema": {"anyOf": [*_JSON, _MANY]}},
+        },
+    }
+}
+
+
+def estimate_routes(
+    service: Service, settings: Settings, fetcher: Fetcher | None, guard: Guard
+) -> APIRouter:
+    """The routes of version 1."""
+    routes = APIRouter(prefix="/v1", tags=["version 1"])
+
+    @routes.post(
+        "/estimate",
+        summary="Estimate the age of every face",
+        response_model=EstimateV1,
+        responses=documented()
+        | {207: {"model": EstimateV1, "description": "Some pictures failed."}},
+        openapi_extra=_BODY,
+    )
+    async def estimate(
+        request: Request,
+        parameters: Annotated[ParametersV1, Query()],
+        client: str = Depends(guard),
+    ) -> Response:
+        """Send pictures and get the faces of each, largest first, in the order of the pictures.
+
+        If one picture cannot be used, the whole request fails and the error names it, unless
+        `partial` is asked for.
+        """
+        with service.admitted(client):
+            body = await read_body(request, settings, fetcher)
+        if body.fields:
+            parameters = _with_fields(parameters, body.fields)
+        asked = PictureRequest(
+            service.name_of(parameters.model), parameters.coverage, tuple(parameters.at_least)
+        )
+        answers = await service.estimate(body.uploads, asked, client, partial=parameters.partial)
+        failed = any(isinstance(answer, AgelensError) for answer in answers)
+        return json_response(
+            {"version": 1, "pictures": _pictures(body.uploads, answers)}, 207 if failed else 200
+        )
+
+    @routes.get(
+        "/model",
+        summary="What computes the ages",
+        responses=documented(401, 422, 429),
+        dependencies=[Depends(guard)],
+    )
+    async def model(
+        name: Annotated[str | None, Query(alias="model", description="Else the first.")] = None,
+    ) -> ModelV1:
+        known = service.models[service.name_of(name)]
+        internal = {"template", "ages", "calibration"}
+        return ModelV1(
+            agelens=__version__,
+            models=list(service.models),
+            size=known.size,
+            ages=[int(known.ages[0]), int(known.ages[-1])],
+            coverage=settings.coverage,
+            calibration_faces=known.calibration.faces,
+            metadata={k: v for k, v in known.metadata.items() if k not in internal},
+        )
+
+    return routes
+
+
+def _with_fields(parameters: ParametersV1, fields: Sequence[tuple[str, str]]) -> ParametersV1:
+    """Parameters of the query, and those of a form's text fields, which win.
+
+    Raises:
+        ParameterError: a field is not known, given twice, or has an impossible value.
+    """
+    values: dict[str, Any] = {}
+    for name, text in fields:
+        if name == "at_least":
+            values.setdefault(name, []).append(text)
+        elif name in values:
+            raise ParameterError(f"the form's field {name[:50]!r} is given twice")
+        else:
+            values[name] = text
+    try:
+        return ParametersV1.model_validate(parameters.model_dump(exclude_unset=True) | values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        if first["type"] == "extra_forbidden":
+            known = ", ".join([FIELD, *ParametersV1.model_fields])
+            raise ParameterError(
+                f"the form's field {str(first['loc'][0])[:50]!r} is not known; there are {known}"
+            ) from error
+        raise ParameterError(f"{first['loc'][0]}: {first['msg']}") from error
+
+
+def _pictures(uploads: Sequence[Upload], answers: Sequence[Answer]) -> list[dict[str, Any]]:
+    """Each as `schemas.PictureV1` describes it."""
+    return [
+        {"name": upload.name, "width": 0, "height": 0, "faces": [], "left_out": 0}
+        | {"error": problem_of(answer)}
+        if isinstance(answer, AgelensError)
+        else {
+            "name": upload.name,
+            "width": answer.width,
+            "height": answer.height,
+            "faces": answer.faces,
+            "left_out": answer.left_out,
+        }
+        for upload, answer in zip(uploads, answers, strict=True)
+    ]
