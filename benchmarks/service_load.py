@@ -3,11 +3,14 @@
     python benchmarks/service_load.py --clients 1,8,32 --json benchmarks/results/service-load.json
     python benchmarks/service_load.py --soak 20000 --clients 8 --json service-soak.json
 
-The loop runs on one thread and the same bytes, once before and once after the load. Clients keep
-their connection and send their next picture when they have their answer. They run on the same
-machine and take processor time from the service: `clients_cpu` says how much. A client that is
-told 503 waits for 50 ms. A soak sends its requests in 20 parts and reads the memory of the
-service's processes after each. Linux only: memory is read from /proc.
+The loop runs on one thread and the same bytes, before and after each load; "x loop" is a load's
+pictures per second over the mean of the two. "x work" is the processor time of the loop for a
+picture over that of the service: it says the same of a machine that does other things too, on which
+1.0 would mean that the service adds nothing. Clients keep their connection and send their next
+picture when they have their answer. They run on the same machine and take processor time from the
+service: `clients_cpu` says how much. A client that is told 503 waits for 50 ms. A soak sends its
+requests in 20 parts and reads the memory of the service's processes after each. Linux only: memory
+is read from /proc.
 """
 
 from __future__ import annotations
@@ -17,6 +20,7 @@ import contextlib
 import http.client
 import itertools
 import json
+import os
 import signal
 import socket
 import subprocess
@@ -27,6 +31,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +80,15 @@ class Service:
         except subprocess.TimeoutExpired:
             self._process.kill()
             raise SystemExit("agelens serve did not stop in 40 seconds") from None
+
+    def processor_seconds(self) -> float:
+        """Processor time of all its processes, those that have ended left out."""
+        ticks = 0
+        for pid in _tree(self._process.pid):
+            with contextlib.suppress(OSError):
+                fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+                ticks += int(fields[11]) + int(fields[12])
+        return ticks / os.sysconf("SC_CLK_TCK")
 
     def memory(self, key: str) -> tuple[float, int]:
         """MiB of all its processes together, and how many they are.
@@ -136,6 +150,7 @@ def load(
         return answers
 
     busy, start = time.process_time(), time.perf_counter()
+    worked = service.processor_seconds()
     with ThreadPoolExecutor(clients) as pool:
         running = [pool.submit(client) for _ in range(clients)]
         memory = [service.memory("Pss")[0]]
@@ -143,6 +158,7 @@ def load(
             memory.append(service.memory("Pss")[0])
         answers = [answer for one in running for answer in one.result()]
     took = time.perf_counter() - start
+    worked = service.processor_seconds() - worked
     statuses = Counter(status for status, _ in answers)
     good = [milliseconds for status, milliseconds in answers if status == 200]
     if not good:
@@ -153,22 +169,50 @@ def load(
         "seconds": round(took, 2),
         "requests_per_second": round(len(good) / took, 2),
         "milliseconds": {
-            f"p{share}": round(float(np.percentile(good, share)), 1) for share in (50, 95, 99)
+            f"p{percent}": round(float(np.percentile(good, percent)), 1) for percent in (50, 95, 99)
         },
-        "share_503": round(statuses[503] / len(answers), 4),
+        "fraction_503": round(statuses[503] / len(answers), 4),
+        "service_cpu_milliseconds": round(1000 * worked / len(answers), 3),
         "failed": len(answers) - statuses[200] - statuses[503],
         "peak_pss_mib": max(memory),
         "clients_cpu": round((time.process_time() - busy) / took, 2),
     }
 
 
-def loop(estimator: AgeEstimator, pictures: list[bytes], seconds: float) -> float:
-    """Pictures a second of one thread."""
-    start, done = time.perf_counter(), 0
+@dataclass(frozen=True)
+class Loop:
+    """One thread: pictures a second, and milliseconds of processor time for each."""
+
+    rate: float
+    cpu: float
+
+
+def loop(estimator: AgeEstimator, pictures: list[bytes], seconds: float) -> Loop:
+    """Pictures one after the other for so long."""
+    start, busy, done = time.perf_counter(), time.process_time(), 0
     while time.perf_counter() - start < seconds:
         estimator.estimate(pictures[done % len(pictures)])
         done += 1
-    return done / (time.perf_counter() - start)
+    took, worked = time.perf_counter() - start, time.process_time() - busy
+    return Loop(done / took, 1000 * worked / done)
+
+
+def measure_loads(
+    service: Service, pictures: list[bytes], estimator: AgeEstimator, options: argparse.Namespace
+) -> list[dict[str, Any]]:
+    """Each load between two loops."""
+    rows, before = [], loop(estimator, pictures, options.seconds / 2)
+    for clients in options.clients:
+        row = load(service, pictures, clients, options.requests, options.seconds)
+        after = loop(estimator, pictures, options.seconds / 2)
+        rate, cpu = (before.rate + after.rate) / 2, (before.cpu + after.cpu) / 2
+        row["loop_pictures_per_second"] = round(rate, 2)
+        row["ratio_to_loop"] = round(row["requests_per_second"] / rate, 3)
+        row["loop_cpu_milliseconds"] = round(cpu, 3)
+        row["ratio_of_work"] = round(cpu / row["service_cpu_milliseconds"], 3)
+        rows.append(row)
+        before = after
+    return rows
 
 
 def check_answers(port: int, pictures: list[bytes], estimator: AgeEstimator) -> None:
@@ -210,15 +254,27 @@ def measure_soak(
 
 def print_rows(report: dict[str, Any]) -> None:
     print(f"{report['machine']['processor']}, load before {report['machine']['load_before']}")
-    print(f"one-thread loop: {report['loop']['images_per_second']} pictures a second")
-    heads = ("req/s", "x loop", "p50 ms", "p95 ms", "p99 ms", "503", "failed", "cpu", "PSS MiB")
+    heads = (
+        "loop/s",
+        "req/s",
+        "x loop",
+        "x work",
+        "p50 ms",
+        "p95 ms",
+        "p99 ms",
+        "503",
+        "failed",
+        "cpu",
+        "PSS MiB",
+    )
     print(f"{'clients':>8}", *(f"{head:>8}" for head in heads))
     for row in report["load"]:
         times = " ".join(f"{row['milliseconds'][name]:8.1f}" for name in ("p50", "p95", "p99"))
         print(
-            f"{row['clients']:8} {row['requests_per_second']:8.1f} {row['ratio_to_loop']:8.2f} "
-            f"{times} {row['share_503']:8.1%} {row['failed']:8} {row['clients_cpu']:8.2f} "
-            f"{row['peak_pss_mib']:8.1f}"
+            f"{row['clients']:8} {row['loop_pictures_per_second']:8.1f} "
+            f"{row['requests_per_second']:8.1f} {row['ratio_to_loop']:8.2f} "
+            f"{row['ratio_of_work']:8.2f} {times} {row['fraction_503']:8.1%} "
+            f"{row['failed']:8} {row['clients_cpu']:8.2f} {row['peak_pss_mib']:8.1f}"
         )
     print(f"{report['processes']} processes, peak RSS summed {report['peak_rss_sum_mib']} MiB")
 
@@ -268,7 +324,6 @@ def main() -> None:
     cv2.setNumThreads(1)  # so that the loop is one thread in OpenCV too
     estimator = AgeEstimator(threads=1)
     with tempfile.TemporaryDirectory() as folder:
-        before = 0.0 if options.soak else loop(estimator, pictures, options.seconds / 2)
         service = Service(options.serve.split(), Path(folder, "log"))
         try:
             service.wait_until_ready()
@@ -276,20 +331,10 @@ def main() -> None:
             if options.soak:
                 report["soak"] = measure_soak(service, pictures, options)
             else:
-                report["load"] = [
-                    load(service, pictures, clients, options.requests, options.seconds)
-                    for clients in options.clients
-                ]
+                report["load"] = measure_loads(service, pictures, estimator, options)
             report["peak_rss_sum_mib"], report["processes"] = service.memory("VmHWM")
         finally:
             service.stop()
-        if not options.soak:
-            after = loop(estimator, pictures, options.seconds / 2)
-            mean = (before + after) / 2
-            figures = {"before": before, "after": after, "images_per_second": mean}
-            report["loop"] = {name: round(value, 2) for name, value in figures.items()}
-            for row in report["load"]:
-                row["ratio_to_loop"] = round(row["requests_per_second"] / mean, 3)
     print_soak(report["soak"]) if options.soak else print_rows(report)
     if options.json:
         with atomic_path(options.json) as partial:

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Annotated
+from typing import Any
 
-from fastapi import Depends, Request
-from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBearer
+from fastapi import FastAPI, Request
 
 from agelens.service.keys import Keys
 from agelens.service.limits import RateLimiter, client_of
 
-_BEARER = HTTPBearer(auto_error=False, description="An API key, where the service needs one.")
-_HEADER = APIKeyHeader(name="X-API-Key", auto_error=False)
-
-Guard = Callable[..., Awaitable[str]]
+Guard = Callable[[Request], Awaitable[str]]
 """Gives the name of the client, or raises."""
+
+NEEDS_KEY: dict[str, Any] = {"security": [{"bearer": []}, {"header": []}, {}]}
+"""For the OpenAPI of a route: either of the two, or none where the service has no keys."""
+_SCHEMES = {
+    "bearer": {
+        "type": "http",
+        "scheme": "bearer",
+        "description": "An API key, where the service needs one.",
+    },
+    "header": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+}
 
 
 def key_guard(keys: Keys) -> Guard:
@@ -24,17 +31,15 @@ def key_guard(keys: Keys) -> Guard:
     A key is one client, wherever it is used; without keys, an address is.
     """
 
-    async def key_is_known(
-        request: Request,
-        token: Annotated[HTTPAuthorizationCredentials | None, Depends(_BEARER)],
-        name: Annotated[str | None, Depends(_HEADER)],
-    ) -> str:
+    async def key_is_known(request: Request) -> str:
         address = client_of(request.client.host if request.client else None)
         if not keys:
             return address
-        key = token.credentials if token else name or ""
-        keys.check(key, address)
-        return key
+        scheme, _, key = request.headers.get("authorization", "").partition(" ")
+        if scheme.lower() != "bearer":
+            key = request.headers.get("x-api-key", "")
+        keys.check(key.strip(), address)
+        return key.strip()
 
     return key_is_known
 
@@ -42,9 +47,24 @@ def key_guard(keys: Keys) -> Guard:
 def rate_guard(limiter: RateLimiter, guard: Guard) -> Guard:
     """Then, let pass who does not ask too often."""
 
-    # Not in the annotation, in which FastAPI does not find what is local.
-    async def not_too_often(client: str = Depends(guard)) -> str:
+    async def not_too_often(request: Request) -> str:
+        client = await guard(request)
         limiter.check(client)
         return client
 
     return not_too_often
+
+
+def describe_keys(app: FastAPI) -> None:
+    """Add the two ways to send a key to the app's OpenAPI.
+
+    FastAPI's own classes for them would be called in every request, to do half of the work.
+    """
+    described = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        schema = described()
+        schema["components"]["securitySchemes"] = _SCHEMES
+        return schema
+
+    app.openapi = openapi  # type: ignore[method-assign]

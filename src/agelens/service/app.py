@@ -9,12 +9,12 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from fastapi import Depends, FastAPI
+from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from agelens import __version__
-from agelens.service.access import key_guard, rate_guard
+from agelens.service.access import describe_keys, key_guard, rate_guard
 from agelens.service.connections import STATE, Connections
 from agelens.service.estimate import estimate_routes
 from agelens.service.fetch import Fetcher
@@ -23,7 +23,7 @@ from agelens.service.limits import RateLimiter
 from agelens.service.middleware import LastResort, Observation, PeerAddress
 from agelens.service.operation import operation_routes
 from agelens.service.page import page_routes
-from agelens.service.problems import add_handlers, refuse_unknown_parameters
+from agelens.service.problems import add_handlers
 from agelens.service.service import Service
 from agelens.service.settings import Settings, load_settings
 
@@ -69,10 +69,10 @@ def create_app(settings: Settings | None = None, *, fetcher: Fetcher | None = No
         docs_url=None,  # their pages load scripts from elsewhere
         redoc_url=None,
         lifespan=lifespan,
-        dependencies=[Depends(refuse_unknown_parameters)],
     )
     app.state.service = service
     add_handlers(app)
+    describe_keys(app)
     guard = key_guard(keys)
     rated = rate_guard(RateLimiter(settings.rate, settings.burst), guard)
     app.include_router(estimate_routes(service, settings, fetcher, rated))

@@ -103,9 +103,8 @@ class _Decoder:
     async def _send(self, *frames: bytes) -> None:
         assert self._process is not None
         assert self._process.stdin is not None
-        for frame in frames:
-            self._process.stdin.write(len(frame).to_bytes(4, "big"))
-            self._process.stdin.write(frame)
+        parts = [part for frame in frames for part in (len(frame).to_bytes(4, "big"), frame)]
+        self._process.stdin.write(b"".join(parts))  # at once, so that it wakes up once
         await self._process.stdin.drain()
 
     async def _receive(self) -> bytes:
@@ -181,6 +180,7 @@ class DecoderPool:
 
     async def stop(self) -> None:
         """End the processes. Pictures that are still waiting get no answer."""
+        self._idle.clear()  # so that their end is no surprise
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

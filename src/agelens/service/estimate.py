@@ -10,12 +10,17 @@ from pydantic import ValidationError
 
 from agelens import __version__
 from agelens.errors import AgelensError
-from agelens.service.access import Guard
+from agelens.service.access import NEEDS_KEY, Guard
 from agelens.service.body import FIELD, Upload, read_body
 from agelens.service.decoder import PictureRequest
 from agelens.service.errors import ParameterError
 from agelens.service.fetch import Fetcher
-from agelens.service.problems import documented, json_response, problem_of
+from agelens.service.problems import (
+    documented,
+    json_response,
+    problem_of,
+    refuse_unknown_parameters,
+)
 from agelens.service.schemas import (
     DataV1,
     EstimateV1,
@@ -33,6 +38,7 @@ _MANY = ManyV1.model_json_schema() | {
     "properties": {"pictures": {"type": "array", "minItems": 1, "items": {"anyOf": _JSON}}}
 }
 _MANY.pop("$defs")
+_USUAL = ParametersV1()
 
 
 def _form_schema() -> dict[str, Any]:
@@ -45,7 +51,15 @@ def _form_schema() -> dict[str, Any]:
     }
 
 
-_BODY = {
+def _parameters() -> list[dict[str, Any]]:
+    return [
+        {"name": name, "in": "query", "required": False, "schema": schema}
+        for name, schema in ParametersV1.model_json_schema()["properties"].items()
+    ]
+
+
+_OPENAPI = NEEDS_KEY | {
+    "parameters": _parameters(),
     "requestBody": {
         "required": True,
         "description": "Pictures in a form, one picture as it is, or JSON with pictures in Base64 "
@@ -56,7 +70,7 @@ _BODY = {
             "application/octet-stream": {"schema": _BINARY},
             "application/json": {"schema": {"anyOf": [*_JSON, _MANY]}},
         },
-    }
+    },
 }
 
 
@@ -72,22 +86,21 @@ def estimate_routes(
         response_model=EstimateV1,
         responses=documented()
         | {207: {"model": EstimateV1, "description": "Some pictures failed."}},
-        openapi_extra=_BODY,
+        openapi_extra=_OPENAPI,
     )
-    async def estimate(
-        request: Request,
-        parameters: Annotated[ParametersV1, Query()],
-        client: str = Depends(guard),
-    ) -> Response:
+    async def estimate(request: Request) -> Response:
         """Send pictures and get the faces of each, largest first, in the order of the pictures.
 
         If one picture cannot be used, the whole request fails and the error names it, unless
         `partial` is asked for.
         """
+        client = await guard(request)
+        given = request.query_params.multi_items()
+        parameters = read_parameters(given)  # before the body: a mistake is said at once
         with service.admitted(client):
             body = await read_body(request, settings, fetcher)
         if body.fields:
-            parameters = _with_fields(parameters, body.fields)
+            parameters = read_parameters([*given, *body.fields])
         asked = PictureRequest(
             service.name_of(parameters.model), parameters.coverage, tuple(parameters.at_least)
         )
@@ -101,7 +114,8 @@ def estimate_routes(
         "/model",
         summary="What computes the ages",
         responses=documented(401, 422, 429),
-        dependencies=[Depends(guard)],
+        dependencies=[Depends(guard), Depends(refuse_unknown_parameters)],
+        openapi_extra=NEEDS_KEY,
     )
     async def model(
         name: Annotated[str | None, Query(alias="model", description="Else the first.")] = None,
@@ -121,30 +135,31 @@ def estimate_routes(
     return routes
 
 
-def _with_fields(parameters: ParametersV1, fields: Sequence[tuple[str, str]]) -> ParametersV1:
-    """Parameters of the query, and those of a form's text fields, which win.
+def read_parameters(given: Sequence[tuple[str, str]]) -> ParametersV1:
+    """Parameters from the query and from the text fields of a form.
 
     Raises:
-        ParameterError: a field is not known, given twice, or has an impossible value.
+        ParameterError: one is not known, given twice, or has an impossible value.
     """
+    if not given:
+        return _USUAL
     values: dict[str, Any] = {}
-    for name, text in fields:
+    for name, text in given:
         if name == "at_least":
             values.setdefault(name, []).append(text)
         elif name in values:
-            raise ParameterError(f"the form's field {name[:50]!r} is given twice")
+            raise ParameterError(f"{name[:50]!r} is given twice")
         else:
             values[name] = text
     try:
-        return ParametersV1.model_validate(parameters.model_dump(exclude_unset=True) | values)
+        return ParametersV1.model_validate(values)
     except ValidationError as error:
         first = error.errors()[0]
+        name = str(first["loc"][0])[:50]
         if first["type"] == "extra_forbidden":
-            known = ", ".join([FIELD, *ParametersV1.model_fields])
-            raise ParameterError(
-                f"the form's field {str(first['loc'][0])[:50]!r} is not known; there are {known}"
-            ) from error
-        raise ParameterError(f"{first['loc'][0]}: {first['msg']}") from error
+            known = ", ".join(ParametersV1.model_fields)
+            raise ParameterError(f"{name!r}: no such parameter; there are {known}") from error
+        raise ParameterError(f"{name}: {first['msg']}") from error
 
 
 def _pictures(uploads: Sequence[Upload], answers: Sequence[Answer]) -> list[dict[str, Any]]:
