@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 STATE = "connections"
 """Where the application's lifespan state holds the `Connections`."""
@@ -65,6 +65,7 @@ class GuardedProtocol(HttpToolsProtocol):
 
     _timer: asyncio.TimerHandle | None = None
     _writes: asyncio.TimerHandle | None = None
+    _answering: RequestResponseCycle | None = None
 
     @property
     def _shared(self) -> Connections:
@@ -78,7 +79,7 @@ class GuardedProtocol(HttpToolsProtocol):
         if len(self.connections) > self._shared.most:
             if self._shared.idle:
                 oldest, _ = self._shared.idle.popitem(last=False)
-                oldest.transport.abort()
+                oldest._abort()
             else:
                 self._refuse(503, "Service Unavailable", "too many connections; try again later")
                 return
@@ -87,6 +88,7 @@ class GuardedProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Clean up."""
         self._busy()
+        self._gone()
         if self._writes is not None:
             self._writes.cancel()
         super().connection_lost(exc)
@@ -141,6 +143,20 @@ class GuardedProtocol(HttpToolsProtocol):
         else:
             self.cycle.keep_alive = False
 
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self._answering = cycle
+        super()._start_asgi_task(cycle, app)
+
+    def _abort(self) -> None:
+        """End at once, whatever is still to be written."""
+        self._gone()
+        self.transport.abort()
+
+    def _gone(self) -> None:
+        """Let the application write no more: uvicorn sees only to the newest request."""
+        if self._answering is not None:
+            self._answering.disconnected = True
+
     def _wait(self) -> None:
         """Wait for a request."""
         self._shared.idle[self] = None
@@ -171,7 +187,7 @@ class GuardedProtocol(HttpToolsProtocol):
     def _check_writes(self, before: int) -> None:
         self._writes = None
         if self.transport.get_write_buffer_size() >= before:
-            self.transport.abort()
+            self._abort()
         else:
             self._watch_writes()
 

@@ -11,6 +11,7 @@ import socket
 import sys
 import tempfile
 from collections.abc import Iterator
+from types import FrameType
 from typing import Any
 
 import uvicorn
@@ -46,6 +47,7 @@ def serve(settings: Settings) -> None:
         SettingsError: a setting is impossible, or the address cannot be listened on.
         ModelError: the model file cannot be used.
     """
+    signal.signal(signal.SIGTERM, _end)  # uvicorn raises it again when all is answered
     if hasattr(signal, "SIGHUP"):
         signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until the keys can be read again
     _raise_file_limit()
@@ -84,6 +86,10 @@ def serve(settings: Settings) -> None:
         )
         _announce(settings, sockets)
         _Workers(config, sockets).run()
+
+
+def _end(_: int, __: FrameType | None) -> None:
+    sys.exit(0)
 
 
 @contextlib.contextmanager

@@ -104,11 +104,14 @@ class Service:
         """
         self._count(len(uploads))
         try:
-            async with asyncio.timeout(self._deadline), asyncio.TaskGroup() as group:
-                tasks = [
-                    group.create_task(self._one(upload, request, client, partial))
-                    for upload in uploads
-                ]
+            async with asyncio.timeout(self._deadline):
+                if len(uploads) == 1:  # quicker
+                    return [await self._one(uploads[0], request, client, partial)]
+                async with asyncio.TaskGroup() as group:
+                    tasks = [
+                        group.create_task(self._one(upload, request, client, partial))
+                        for upload in uploads
+                    ]
         except TimeoutError as error:
             raise DeadlineError(f"no answer in {self._deadline:g} seconds") from error
         except BaseExceptionGroup as errors:
