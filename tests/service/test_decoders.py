@@ -101,7 +101,7 @@ def test_an_overload_is_refused_at_once_and_ends_no_decoder() -> None:
         async def one() -> PictureResult | None:
             begun = time.monotonic()
             try:
-                with service.admitted("a"):
+                with service.admitted("a", len(upload.data)):
                     await asyncio.sleep(0.01)  # as its body arrives
             except BusyError:
                 refused.append(time.monotonic() - begun)
@@ -184,6 +184,7 @@ class _Job:
     client: str
     costly: bool = False
     abandoned: bool = False
+    size: int = 100_000
 
 
 def test_the_queue_by_hand() -> None:
@@ -193,7 +194,7 @@ def test_the_queue_by_hand() -> None:
         queue.push(job)
     assert queue.pop(costly=False) is None
     assert queue.pop(costly=True) is greedy[0]
-    queue.charge("greedy", 10.0)
+    queue.charge(greedy[0], 10.0)
     honest = [_Job("honest") for _ in range(2)]
     for job in honest:
         queue.push(job)
@@ -201,13 +202,13 @@ def test_the_queue_by_hand() -> None:
     assert queue.work_ahead("new") > 0
     assert queue.pop(costly=True) is honest[0]
     assert queue.work_begun() > 0
-    queue.charge("honest", 0.01)
-    assert queue.work_begun() == 0
+    queue.charge(honest[0], 0.01)
+    assert queue.work_begun() == pytest.approx(0)
     assert queue.pop(costly=True) is honest[1]  # it has used much less
-    queue.charge("honest", 0.01)
+    queue.charge(honest[1], 0.01)
     greedy[1].abandoned = True
     assert queue.pop(costly=True) is greedy[2]
-    queue.charge("greedy", None)
+    queue.charge(greedy[2], None)
     queue.push(greedy[2], first=True)
     assert queue.pop(costly=True) is greedy[2]
     assert queue.pop(costly=True) is None
@@ -217,7 +218,10 @@ def test_what_another_client_sends_makes_nobody_wait_for_long() -> None:
     queue: FairQueue[_Job] = FairQueue()
     for _ in range(1000):
         queue.push(_Job("greedy"))
-    queue.announce("greedy", 5)
-    assert queue.work_ahead("greedy") > 40  # seconds: a thousand pictures at the first guess
-    assert queue.work_ahead("honest") < 0.2
-    queue.announce("greedy", -5)
+    before = queue.work_ahead("greedy")
+    assert before > 10  # seconds: a thousand pictures as they are thought of at first
+    queue.announce("greedy", 1_000_000)
+    assert queue.work_ahead("greedy") > before + 0.1
+    assert queue.work_ahead("honest") < 0.1
+    queue.arrived("greedy", 1_000_000)
+    assert queue.work_ahead("greedy") == pytest.approx(before)

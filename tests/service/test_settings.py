@@ -27,7 +27,7 @@ def test_options_win_over_variables_and_variables_over_the_file(
     assert (known.port, known.max_body, known.max_files) == (17, 18, 9)
     assert known.cors_origins == ("https://a.example",)
     file.write_text("port = ")
-    with pytest.raises(SettingsError, match="agelens.toml"):
+    with pytest.raises(SettingsError, match=r"agelens\.toml"):
         load_settings()
     with pytest.raises(SettingsError, match="no such file"):
         load_settings(config=tmp_path / "missing.toml")

@@ -148,6 +148,12 @@ async def _form(request: Request, settings: Settings) -> Body:
     return body
 
 
+def declared_size(request: Request) -> int:
+    """Bytes that the body says it has; 0 if it says nothing."""
+    declared = request.headers.get("content-length", "")
+    return int(declared) if declared.isdigit() else 0
+
+
 def _too_many(settings: Settings) -> BodyTooLargeError:
     return BodyTooLargeError(f"more than {settings.max_files} pictures; send them in parts")
 
@@ -159,8 +165,7 @@ async def _whole(request: Request, limit: int) -> bytes:
 async def _limited(request: Request, limit: int) -> AsyncGenerator[bytes, None]:
     """The body's chunks. What says that it is too large is refused before anything is read."""
     error = BodyTooLargeError(f"the body has more than {limit:,} bytes")
-    declared = request.headers.get("content-length", "")
-    if declared.isdigit() and int(declared) > limit:
+    if declared_size(request) > limit:
         raise error
     size = 0
     async for chunk in request.stream():

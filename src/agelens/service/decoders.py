@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
+import io
 import json
 import logging
 import signal
@@ -19,6 +20,8 @@ from asyncio.subprocess import PIPE, Process
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field, replace
 
+from PIL import Image
+
 from agelens.service.decoder import NOT_QUICK, DecoderSettings, PictureRequest, PictureResult
 from agelens.service.errors import BusyError, DecoderDiedError
 from agelens.service.fair import FairQueue
@@ -27,6 +30,8 @@ from agelens.service.metrics import Metrics
 
 log = logging.getLogger("agelens.service")
 
+TRIES = 5
+"""Pictures that the pool works on when it has started, to learn how fast it is."""
 START_SECONDS = 60.0
 """A decoder that is not ready by then is given up; imports are slow on a loaded machine."""
 ATTEMPTS = 2
@@ -128,6 +133,10 @@ class _Job:
     def abandoned(self) -> bool:
         return self.done.done()
 
+    @property
+    def size(self) -> int:
+        return len(self.data)
+
 
 class DecoderPool:
     """A fixed number of decoder processes, each replaced when it dies.
@@ -153,6 +162,7 @@ class DecoderPool:
         metrics: Metrics,
     ) -> None:
         self._jobs = jobs
+        self._warm = PictureRequest(next(iter(settings.models)))
         self._decoders = [_Decoder(settings) for _ in range(jobs + 1)]
         self._patience = patience
         self._max_wait = max_wait
@@ -177,6 +187,9 @@ class DecoderPool:
         """
         await asyncio.gather(*(decoder.start(self._on_end) for decoder in self._decoders))
         self._tasks = [asyncio.create_task(self._run(decoder)) for decoder in self._decoders]
+        with contextlib.suppress(DecoderDiedError):
+            for _ in range(TRIES):  # and learn how fast this machine is
+                await self.estimate(_test_picture(), self._warm, "")
 
     async def stop(self) -> None:
         """End the processes. Pictures that are still waiting get no answer."""
@@ -187,8 +200,8 @@ class DecoderPool:
         await asyncio.gather(*(decoder.stop() for decoder in self._decoders))
 
     @contextlib.contextmanager
-    def admitted(self, client: str) -> Iterator[None]:
-        """Room for a request whose body is still arriving.
+    def admitted(self, client: str, size: int) -> Iterator[None]:
+        """Room for a request whose body of so many bytes is still arriving.
 
         Raises:
             BusyError: its pictures would wait for too long.
@@ -199,11 +212,11 @@ class DecoderPool:
         wait /= self._jobs
         if wait > self._max_wait:
             raise BusyError("the service is busy; try again later", max(1, round(wait)))
-        self._queue.announce(client, 1)
+        self._queue.announce(client, size)
         try:
             yield
         finally:
-            self._queue.announce(client, -1)
+            self._queue.arrived(client, size)
 
     async def estimate(self, data: bytes, request: PictureRequest, client: str) -> PictureResult:
         """What a picture shows.
@@ -273,7 +286,7 @@ class DecoderPool:
             return False
         finally:
             self._costly -= costly
-            self._queue.charge(job.client, seconds)
+            self._queue.charge(job, seconds)
 
     def _give_back(self, job: _Job, *, too_long: bool) -> None:
         """A decoder ended at this picture: let another try, or refuse the picture for a while."""
@@ -298,3 +311,9 @@ class DecoderPool:
             except (EOFError, OSError) as error:
                 log.error("%s: trying again", error)
                 await asyncio.sleep(1)
+
+
+def _test_picture() -> bytes:
+    stream = io.BytesIO()
+    Image.effect_noise((640, 480), 64).save(stream, "JPEG")
+    return stream.getvalue()

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from agelens import __version__
 from agelens.errors import AgelensError
 from agelens.service.access import NEEDS_KEY, Guard
-from agelens.service.body import FIELD, Upload, read_body
+from agelens.service.body import FIELD, Upload, declared_size, read_body
 from agelens.service.decoder import PictureRequest
 from agelens.service.errors import ParameterError
 from agelens.service.fetch import Fetcher
@@ -97,7 +97,7 @@ def estimate_routes(
         client = await guard(request)
         given = request.query_params.multi_items()
         parameters = read_parameters(given)  # before the body: a mistake is said at once
-        with service.admitted(client):
+        with service.admitted(client, declared_size(request)):
             body = await read_body(request, settings, fetcher)
         if body.fields:
             parameters = read_parameters([*given, *body.fields])

@@ -6,10 +6,10 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeVar
 
-FIRST_GUESS = 0.05
-"""Seconds that a picture is thought to take before any has been measured."""
+PICTURE_SECONDS, BYTE_SECONDS = 0.01, 1.5e-7
+"""What a picture is thought to take, and each of its bytes, until pictures have been measured."""
 SMOOTHING = 0.2
-"""How much the newest picture counts in a mean."""
+"""How much the newest picture counts in what is thought of the next ones."""
 MAX_CLIENTS = 10_000
 """Clients that are remembered; idle ones above this are forgotten, oldest first."""
 
@@ -19,6 +19,11 @@ class Job(Protocol):
 
     client: str
     costly: bool
+
+    @property
+    def size(self) -> int:
+        """Of the file, in bytes."""
+        ...
 
     @property
     def abandoned(self) -> bool:
@@ -32,15 +37,15 @@ AnyJob = TypeVar("AnyJob", bound=Job)
 @dataclass(slots=True)
 class _Client(Generic[AnyJob]):
     used: float  # virtual time: seconds used, counted from the same start for all
-    mean: float  # seconds of one of its pictures
+    slowness: float  # how much more seconds its pictures take than was thought at first
     waiting: deque[AnyJob] = field(default_factory=deque)
-    coming: int = 0  # pictures that are announced: their bytes are still arriving
-    in_work: int = 0
+    pending: float = 0.0  # first thoughts of those that wait, or whose bytes are still arriving
+    in_work: float = 0.0  # likewise of those in work
 
     @property
-    def backlog(self) -> float:
-        """Seconds of work that wait."""
-        return self.mean * (len(self.waiting) + self.coming)
+    def idle(self) -> bool:
+        """Whether nothing of it is known to come."""
+        return not self.waiting and self.pending < 1e-9 and self.in_work < 1e-9
 
 
 class FairQueue(Generic[AnyJob]):
@@ -53,75 +58,80 @@ class FairQueue(Generic[AnyJob]):
     def __init__(self) -> None:
         self._clients: dict[str, _Client[AnyJob]] = {}
         self._now = 0.0  # virtual time at which the newest picture was started
-        self._mean = FIRST_GUESS
+        self._slowness = 1.0
 
     def __len__(self) -> int:
         return sum(len(client.waiting) for client in self._clients.values())
 
-    def announce(self, name: str, pictures: int) -> None:
-        """Count pictures whose bytes are still arriving; negative when they have arrived."""
-        self._known(name).coming += pictures
+    def announce(self, name: str, size: int) -> None:
+        """Count a picture of so many bytes, which are still arriving."""
+        self._known(name).pending += _first_thought(size)
+
+    def arrived(self, name: str, size: int) -> None:
+        """Count it no more: it is pushed now, or it does not come."""
+        self._known(name).pending -= _first_thought(size)
 
     def push(self, job: AnyJob, *, first: bool = False) -> None:
         """Add a picture, behind the others of its client or before them."""
-        waiting = self._known(job.client).waiting
+        client = self._known(job.client)
+        client.pending += _first_thought(job.size)
         if first:
-            waiting.appendleft(job)
+            client.waiting.appendleft(job)
         else:
-            waiting.append(job)
+            client.waiting.append(job)
 
     def pop(self, *, costly: bool) -> AnyJob | None:
         """Take the next picture, None if there is none; a costly one only if `costly` is set."""
         for client in sorted(self._clients.values(), key=lambda client: client.used):
             for job in tuple(client.waiting):
                 if job.abandoned:
-                    client.waiting.remove(job)
+                    self._take(client, job)
                 elif costly or not job.costly:
-                    client.waiting.remove(job)
-                    client.in_work += 1
+                    self._take(client, job)
                     self._now = max(self._now, client.used)
-                    client.used += client.mean
+                    client.used += client.slowness * _first_thought(job.size)
+                    client.in_work += _first_thought(job.size)
                     return job
         return None
 
-    def charge(self, name: str, seconds: float | None) -> None:
+    def charge(self, job: AnyJob, seconds: float | None) -> None:
         """Say what a picture that was taken has cost; None if it was not worked on."""
-        client = self._known(name)
-        client.in_work -= 1
-        client.used -= client.mean  # which `pop` has counted
-        if seconds is None:
-            return
-        client.used += seconds
-        client.mean += SMOOTHING * (seconds - client.mean)
-        self._mean += SMOOTHING * (seconds - self._mean)
+        client, thought = self._known(job.client), _first_thought(job.size)
+        client.in_work -= thought
+        client.used -= client.slowness * thought  # which `pop` has counted
+        if seconds is not None:
+            client.used += seconds
+            client.slowness += SMOOTHING * (seconds / thought - client.slowness)
+            self._slowness += SMOOTHING * (seconds / thought - self._slowness)
 
     def work_ahead(self, name: str) -> float:
         """Seconds of work that would be done before the next picture of this client is started."""
         own = self._clients.get(name)
-        before = own.backlog if own else 0.0
-        turn = before + (own.mean if own else self._mean)
+        before = own.slowness * own.pending if own else 0.0
+        turn = before + self._slowness * PICTURE_SECONDS
         others = (client for client in self._clients.values() if client is not own)
-        return before + sum(min(client.backlog, turn) for client in others)
+        return before + sum(min(client.slowness * client.pending, turn) for client in others)
 
     def work_begun(self) -> float:
-        """Seconds that the pictures in work still need, guessed as half of their means."""
-        return sum(client.in_work * client.mean / 2 for client in self._clients.values())
+        """Seconds that the pictures in work still need, thought to be half of the whole."""
+        return sum(client.slowness * client.in_work / 2 for client in self._clients.values())
+
+    def _take(self, client: _Client[AnyJob], job: AnyJob) -> None:
+        client.waiting.remove(job)
+        client.pending -= _first_thought(job.size)
 
     def _known(self, name: str) -> _Client[AnyJob]:
         client = self._clients.get(name)
         if client is None:
             if len(self._clients) >= MAX_CLIENTS:
-                self._forget()
-            client = self._clients[name] = _Client(self._now, self._mean)
-        elif not client.waiting and not client.in_work:
+                idle = [name for name, client in self._clients.items() if client.idle]
+                for old in idle[: max(1, len(idle) // 2)]:
+                    del self._clients[old]
+            client = self._clients[name] = _Client(self._now, self._slowness)
+        elif client.idle:
             client.used = max(client.used, self._now)
         return client
 
-    def _forget(self) -> None:
-        idle = [
-            name
-            for name, client in self._clients.items()
-            if not (client.waiting or client.coming or client.in_work)
-        ]
-        for name in idle[: max(1, len(idle) // 2)]:
-            del self._clients[name]
+
+def _first_thought(size: int) -> float:
+    return PICTURE_SECONDS + BYTE_SECONDS * size

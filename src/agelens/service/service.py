@@ -49,7 +49,7 @@ class Service:
                 settings.max_faces,
                 settings.megapixel_seconds,
             ),
-            patience=settings.deadline,
+            patience=max(1.0, settings.deadline),
             max_wait=settings.max_wait,
             metrics=self.metrics,
         )
@@ -76,9 +76,9 @@ class Service:
         return bool(self.decoders.processes)
 
     @contextmanager
-    def admitted(self, client: str) -> Iterator[None]:
+    def admitted(self, client: str, size: int) -> Iterator[None]:
         """Room for a request; see `DecoderPool.admitted`."""
-        with self.decoders.admitted(client):
+        with self.decoders.admitted(client, size):
             yield
 
     async def estimate(
