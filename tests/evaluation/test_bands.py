@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,9 @@ from agelens import DataError
 from agelens.cli import app
 from agelens.data.manifest import Dataset, Source, save
 from agelens.evaluation.bands import measure_bands
+from agelens.evaluation.calibrate import calibrate
 from agelens.evaluation.evaluate import predict_split
+from agelens.pipeline.model import AgeModel, file_of
 
 FOUND = pd.DataFrame(
     {
@@ -82,3 +85,15 @@ def test_bands_alone(several: Dataset, tmp_path: Path) -> None:
     assert page.exit_code == 1
     assert isinstance(page.exception, DataError)
     assert "ages in years" in str(page.exception)
+
+
+def test_bands_are_calibrated_on_too(
+    several: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agelens.evaluation.calibrate.MIN_FACES", 1)
+    model = tmp_path / "model.onnx"
+    shutil.copy(file_of("light"), model)
+    fitted, found = calibrate(model, several, splits=["train"], jobs=1)
+    assert fitted.faces == len(found) == found["predicted"].notna().sum()
+    assert 10 < found["age"].isna().sum() < len(found) - 10
+    assert AgeModel(model).calibration.to_dict() == fitted.to_dict()

@@ -135,6 +135,61 @@ def test_a_fitted_calibration_covers_what_it_says() -> None:
     assert ((raw[:, 0] <= truth) & (truth <= raw[:, 1])).mean() < 0.8  # what it is for
 
 
+def decades(true: np.ndarray) -> np.ndarray:
+    """The decade of each age, as a band."""
+    low = true // 10 * 10
+    return np.stack([low, low + 9], axis=1)
+
+
+def test_a_calibration_learnt_from_bands_covers_ages() -> None:
+    """Nobody's age is known in years, and intervals hold ages all the same."""
+    calibration_module = pytest.importorskip("agelens.evaluation.calibrate")
+    rng = np.random.default_rng(0)
+    distributions, true = wrong_model(rng, 3000)
+    fitted = calibration_module.fit_calibration(distributions, decades(true), AGES.astype(float))
+    assert fitted.faces == 3000
+    assert fitted.temperature > 1.1
+    fresh, truth = wrong_model(rng, 4000)
+    ends = intervals(fitted.calibrated(fresh), AGES, fitted, 0.9)
+    covered = (ends[:, 0] <= truth) & (truth <= ends[:, 1])
+    # Within a band it can but believe the model, which is wrong there, too.
+    assert covered.mean() == pytest.approx(0.9, abs=0.06)
+    errors = [
+        np.abs(quantile(mass, AGES, 0.5) - truth)[truth >= 60].mean()
+        for mass in (fresh, fitted.calibrated(fresh))
+    ]
+    assert errors[1] < 0.9 * errors[0]  # the pull of the old to the middle shows in bands, too
+
+
+def test_a_label_of_one_year_is_a_band_of_one_year() -> None:
+    calibration_module = pytest.importorskip("agelens.evaluation.calibrate")
+    distributions, true = wrong_model(np.random.default_rng(5), 400)
+    ages = AGES.astype(float)
+    fitted = calibration_module.fit_calibration(distributions, true, ages)
+    bands = np.stack([true, true], axis=1)
+    weighted = calibration_module.fit_calibration(distributions, bands, ages, np.ones(400))
+    assert fitted.to_dict() == weighted.to_dict()
+    # A face that counts twice is as two.
+    old = np.flatnonzero(true >= 45)
+    twice = np.where(true >= 45, 2.0, 1.0)
+    repeated = np.concatenate([np.arange(400), old])
+    heavier = calibration_module.fit_temperature(distributions, bands, ages, twice)
+    doubled = calibration_module.fit_temperature(distributions[repeated], true[repeated], ages)
+    assert heavier == pytest.approx(doubled, rel=1e-4)
+    assert heavier != pytest.approx(fitted.temperature, rel=1e-3)
+
+
+def test_the_temperature_of_a_band_by_hand() -> None:
+    calibration_module = pytest.importorskip("agelens.evaluation.calibrate")
+    ages = np.arange(3.0)
+    # With a temperature T, the band of 0 and 1 has (x + 1) / (x + 2) of the mass, x = 2^(1/T).
+    distributions = np.tile([0.5, 0.25, 0.25], (4, 1))
+    labels = np.array([[0, 1], [0, 1], [0, 1], [2, 2]])
+    found = calibration_module.fit_temperature(distributions, labels, ages)
+    # Three of four faces are in it: x is 2, and the model is right as it is.
+    assert found == pytest.approx(1, abs=0.01)
+
+
 def test_odds_take_a_pull_away() -> None:
     calibration_module = pytest.importorskip("agelens.evaluation.calibrate")
     rng = np.random.default_rng(1)

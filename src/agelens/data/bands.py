@@ -14,6 +14,18 @@ def bands_of(rows: pd.DataFrame) -> Bands:
     return rows[["age_low", "age_high"]].to_numpy(np.int64)
 
 
+def as_bands(labels: NDArray[np.integer]) -> Bands:
+    """Labels that are ages ``[N]`` or bands ``[N, 2]``, as bands."""
+    bands: Bands = np.asarray(labels, np.int64)
+    return np.stack([bands, bands], axis=1) if bands.ndim == 1 else bands
+
+
+def alike(rows: pd.DataFrame) -> NDArray[np.float64]:
+    """A weight for each row ``[N]``, of mean 1, by which every source counts as much as another."""
+    counts = rows.groupby("source")["source"].transform("size").to_numpy(float)
+    return np.asarray(len(rows) / rows["source"].nunique() / counts, np.float64)
+
+
 def distance(estimates: NDArray[np.floating], bands: Bands) -> NDArray[np.float64]:
     """Years from each estimate ``[N]`` to the nearest age of its label.
 

@@ -12,6 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.optimize import minimize, minimize_scalar
 
+from agelens.data.bands import alike, as_bands, bands_of
 from agelens.data.manifest import Dataset
 from agelens.errors import DataError
 from agelens.evaluation.evaluate import distributions_of, predict_split
@@ -43,15 +44,25 @@ def nearness(ages: NDArray[np.floating], anchor: float) -> NDArray[np.float64]:
 
 
 def fit_temperature(
-    distributions: NDArray[np.floating], true: NDArray[np.integer], ages: NDArray[np.floating]
+    distributions: NDArray[np.floating],
+    labels: NDArray[np.integer],
+    ages: NDArray[np.floating],
+    weights: NDArray[np.floating] | None = None,
 ) -> float:
-    """The temperature with the lowest negative log-likelihood (Guo et al., ICML 2017)."""
-    columns = np.searchsorted(ages, true)
+    """The temperature with the lowest negative log-likelihood (Guo et al., ICML 2017).
+
+    Args:
+        distributions: ``[N, K]``.
+        labels: ages ``[N]`` or bands of ages ``[N, 2]``, completed years.
+        ages: ``[K]`` that the distributions are over.
+        weights: ``[N]``, how much each face counts; by default all alike.
+    """
+    inside = _inside(labels, ages)
 
     def negative_log_likelihood(log_temperature: float) -> float:
         tempered = Calibration(temperature=float(np.exp(log_temperature))).calibrated(distributions)
-        chosen = tempered[np.arange(len(true)), columns]
-        return float(-np.log(np.maximum(chosen, 1e-12)).mean())
+        mass = np.where(inside, tempered, 0).sum(axis=1)
+        return float(np.average(-np.log(np.maximum(mass, 1e-12)), weights=weights))
 
     return float(
         np.exp(minimize_scalar(negative_log_likelihood, bounds=(-1, 1), method="bounded").x)
@@ -60,8 +71,9 @@ def fit_temperature(
 
 def fit_class_bias(
     tempered: NDArray[np.floating],
-    true: NDArray[np.integer],
+    labels: NDArray[np.integer],
     ages: NDArray[np.floating],
+    weights: NDArray[np.floating] | None = None,
     *,
     old_weight: float = OLD_WEIGHT,
     hold: float = HOLD,
@@ -71,12 +83,14 @@ def fit_class_bias(
     A bias of each age's log-probability, linear between `ANCHORS` (bias-corrected temperature
     scaling; Alexandari, Kundaje and Shrikumar, ICML 2020), that makes the ranked probability score
     lowest: the squared distance of the cumulative distribution from the true age's, of which the
-    absolute error is the case of a certain one (Gneiting and Raftery, JASA 2007).
+    absolute error is the case of a certain one (Gneiting and Raftery, JASA 2007). Of a band, the
+    true cumulative distribution is known outside of it, and only there it is compared.
 
     Args:
         tempered: ``[N, K]``, rows that sum to 1.
-        true: ``[N]`` ages in completed years.
+        labels: ages ``[N]`` or bands of ages ``[N, 2]``, completed years.
         ages: ``[K]`` that the distributions are over.
+        weights: ``[N]``, how much each face counts; by default all alike.
         old_weight: how many times a face of `OLD` years or more counts.
         hold: weight of the mean square of the terms, beside the faces' scores.
 
@@ -84,17 +98,18 @@ def fit_class_bias(
         ``[K]``, over 0.
     """
     spread = np.stack([np.interp(ages, ANCHORS, row) for row in np.eye(len(ANCHORS))], axis=1)
-    reached = ages >= true[:, None]
-    weights = np.where(true >= OLD, old_weight, 1.0)[:, None]
-    weights /= weights.mean()
+    low, high = as_bands(labels).T
+    reached, known = ages >= high[:, None], ~_inside(np.stack([low, high - 1], axis=1), ages)
+    factors = np.where(low >= OLD, old_weight, 1.0) * (1.0 if weights is None else weights)
+    factors = known * (factors / factors.mean())[:, None]
 
     def score(terms: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
         mass = tempered * np.exp(spread @ terms)
         mass /= mass.sum(axis=1, keepdims=True)
         missed = mass.cumsum(axis=1) - reached
-        total = (weights * missed**2).sum() + hold * (terms**2).mean()
+        total = (factors * missed**2).sum() + hold * (terms**2).mean()
         # An age's probability moves the cumulative distribution from that age on.
-        slope = 2 * (weights * missed)[:, ::-1].cumsum(axis=1)[:, ::-1]
+        slope = 2 * (factors * missed)[:, ::-1].cumsum(axis=1)[:, ::-1]
         slope = mass * (slope - (mass * slope).sum(axis=1, keepdims=True))
         return total, slope.sum(axis=0) @ spread + 2 * hold * terms / len(terms)
 
@@ -104,37 +119,53 @@ def fit_class_bias(
 
 def fit_calibration(
     distributions: NDArray[np.floating],
-    true: NDArray[np.integer],
+    labels: NDArray[np.integer],
     ages: NDArray[np.floating],
+    weights: NDArray[np.floating] | None = None,
     *,
     own_age: float = OWN_AGE,
 ) -> Calibration:
     """Learn a calibration.
 
+    A face whose label is a band counts as one of each of its ages, in the proportions in which the
+    model, already adjusted, takes them to be likely.
+
     Args:
         distributions: ``[N, K]`` as the model gives them.
-        true: ``[N]`` ages in completed years.
+        labels: ages ``[N]`` or bands of ages ``[N, 2]``, completed years.
         ages: ``[K]`` that the distributions are over.
+        weights: ``[N]``, how much each face counts; by default all alike.
         own_age: how much the faces near an age count for it, over all faces; 0 to 1.
 
     Raises:
         DataError: fewer than `MIN_FACES` faces.
     """
-    if len(true) < MIN_FACES:
-        raise DataError(f"{len(true)} faces are too few to calibrate on: {MIN_FACES} are needed")
-    temperature = fit_temperature(distributions, true, ages)
+    faces = len(labels)
+    if faces < MIN_FACES:
+        raise DataError(f"{faces} faces are too few to calibrate on: {MIN_FACES} are needed")
+    temperature = fit_temperature(distributions, labels, ages, weights)
     tempered = Calibration(temperature=temperature).calibrated(distributions)
-    class_bias = np.round(fit_class_bias(tempered, true, ages), 5)
-    ranks = density_rank(Calibration(temperature, class_bias).calibrated(distributions))
-    own = ranks[np.arange(len(true)), np.searchsorted(ages, true)]
+    class_bias = np.round(fit_class_bias(tempered, labels, ages, weights), 5)
+    adjusted = Calibration(temperature, class_bias).calibrated(distributions)
+    inside = _inside(labels, ages)
+    parts = np.where(inside, np.maximum(adjusted, 1e-12), 0)
+    parts *= (np.ones(faces) if weights is None else weights)[:, None] / parts.sum(1, keepdims=True)
+    face, column = np.nonzero(inside)
+    own, parts = density_rank(adjusted)[face, column], parts[face, column]
     order = np.argsort(own)
-    own, sorted_true = own[order], true[order].astype(float)
-    everyone = _weighted_levels(own, np.ones(len(own)))
+    own, parts, true = own[order], parts[order], ages[column[order]].astype(float)
+    everyone = _weighted_levels(own, parts)
     table = [
-        own_age * _weighted_levels(own, nearness(sorted_true, anchor)) + (1 - own_age) * everyone
+        own_age * _weighted_levels(own, parts * nearness(true, anchor)) + (1 - own_age) * everyone
         for anchor in ANCHORS
     ]
-    return Calibration(temperature, class_bias, ANCHORS, LEVELS, np.round(table, 5), len(true))
+    return Calibration(temperature, class_bias, ANCHORS, LEVELS, np.round(table, 5), faces)
+
+
+def _inside(labels: NDArray[np.integer], ages: NDArray[np.floating]) -> NDArray[np.bool_]:
+    """Which of the ages ``[K]`` each label holds, ``[N, K]``."""
+    low, high = as_bands(labels).T[:, :, None]
+    return np.asarray((ages >= low) & (ages <= high))
 
 
 def _weighted_levels(
@@ -144,7 +175,7 @@ def _weighted_levels(
 
     That is the one to come, which may lie beyond the others: the "n + 1" of conformal prediction.
     """
-    whole = weights.sum() + weights.max()
+    whole = weights.sum() + 1
     fractions = np.concatenate([[0], (weights.cumsum() - weights / 2) / whole, [1]])
     return np.asarray(np.interp(LEVELS, fractions, np.concatenate([[0], values, [1]])))
 
@@ -171,14 +202,20 @@ def calibrate(
     """
     tables = [
         predict_split(
-            model, dataset, split, jobs=jobs, calibration=Calibration(), progress=progress
+            model,
+            dataset,
+            split,
+            bands=True,
+            jobs=jobs,
+            calibration=Calibration(),
+            progress=progress,
         )
         for split in splits
     ]
     table = pd.concat(tables, ignore_index=True)
     found = table[table["predicted"].notna()]
     distributions, ages = distributions_of(found)
-    fitted = fit_calibration(distributions, found["age"].to_numpy(int), ages)
+    fitted = fit_calibration(distributions, bands_of(found), ages, alike(found))
     about = AgeModel(model).metadata | {"calibration": fitted.to_dict()}
     text = json.dumps(about, sort_keys=True)
     with atomic_path(model) as partial:

@@ -1,0 +1,101 @@
+"""How well intervals hold on each source, with it in the calibration and without.
+
+    python research/source_calibration.py DIR light
+
+Calibrated on the calibration and validation crops of a joined dataset, measured on a source's own,
+held out in turn (two halves) where it is in. A band counts as covered by how much of what the model
+takes to be likely inside it the interval holds.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from agelens.data.bands import alike, bands_of, distance
+from agelens.data.manifest import Dataset
+from agelens.evaluation.calibrate import fit_calibration
+from agelens.pipeline.calibration import Calibration, intervals, quantile
+from agelens.pipeline.model import AgeModel
+from agelens.training.crops import aligned_crops
+
+COVERAGE = 0.9
+TEENS = (13, 17)
+
+
+def answers(model: AgeModel, dataset: Dataset) -> tuple[NDArray[np.float64], pd.DataFrame]:
+    """Distributions as the model gives them, and their rows, of calibration and validation."""
+    parts = [
+        aligned_crops(dataset, split, model.size, margin=0.0)
+        for split in ("calibration", "validation")
+    ]
+    mass = np.concatenate([model.predict(np.array(crops)) for crops, _ in parts])
+    return mass.astype(float), pd.concat([rows for _, rows in parts], ignore_index=True)
+
+
+def held(
+    mass: NDArray[np.float64], rows: pd.DataFrame, ages: NDArray[np.float64], learnt: Calibration
+) -> dict[str, NDArray[np.float64]]:
+    """Of each face: how much of its label the interval holds, its width, the error, P(>= 18)."""
+    calibrated = learnt.calibrated(mass)
+    low, high = intervals(calibrated, ages, learnt, COVERAGE).T[:, :, None]
+    first, last = bands_of(rows).T[:, :, None]
+    label = np.where((ages >= first) & (ages <= last), np.maximum(calibrated, 1e-12), 0)
+    covered = np.where((ages >= low) & (ages <= high), label, 0).sum(1) / label.sum(1)
+    error = distance(quantile(calibrated, ages, 0.5), bands_of(rows))
+    adult = calibrated[:, ages >= 18].sum(1)
+    return {"covered": covered, "width": (high - low)[:, 0], "error": error, "adult": adult}
+
+
+def ways(sources: pd.Series, source: str) -> Iterator[tuple[str, list[tuple[NDArray, NDArray]]]]:
+    """Each way to calibrate for a source: pairs of what is learnt from and what is measured."""
+    own = (sources == source).to_numpy()
+    half = np.random.default_rng(0).random(len(own)) < 0.5
+    turns = [(half, own & ~half), (~half, own & half)]
+    yield "all sources", turns
+    yield "without it", [(~own, own)]
+    yield "it alone", [(own & learnt, measured) for learnt, measured in turns]
+
+
+def main() -> None:
+    """Print a row for each source and way."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("data", type=Path)
+    parser.add_argument("model")
+    options = parser.parse_args()
+    model = AgeModel(options.model)
+    ages = model.ages.astype(float)
+    mass, rows = answers(model, Dataset.load(options.data))
+    print("source, calibrated on, covered, width, width / error, teens P(18) > 0.5, > 0.9")
+    for source in sorted(set(rows["source"])):
+        for name, turns in [("as shipped", []), *ways(rows["source"], source)]:
+            found = []
+            for learnt, measured in turns:
+                own = rows[learnt]
+                fitted = fit_calibration(mass[learnt], bands_of(own), ages, alike(own))
+                found.append((measured, held(mass[measured], rows[measured], ages, fitted)))
+            if not turns:
+                measured = (rows["source"] == source).to_numpy()
+                shipped = held(mass[measured], rows[measured], ages, model.calibration)
+                found = [(measured, shipped)]
+            table = pd.concat([pd.DataFrame(t).assign(i=np.flatnonzero(m)) for m, t in found])
+            labels = bands_of(rows.iloc[table["i"]])
+            teens = table[(labels[:, 0] >= TEENS[0]) & (labels[:, 1] <= TEENS[1])]["adult"]
+            sure = (
+                f"{(teens > 0.5).mean():.1%}, {(teens > 0.9).mean():.1%}" if len(teens) else "–, –"
+            )
+            width, error = table["width"].mean(), table["error"].mean()
+            print(
+                f"{source}, {name}, {table['covered'].mean():.1%}, {width:.1f}, "
+                f"{width / error:.2f}, {sure}",
+                flush=True,
+            )
+
+
+if __name__ == "__main__":
+    main()
