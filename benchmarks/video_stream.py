@@ -14,7 +14,6 @@ import json
 import os
 import platform
 import statistics
-import sys
 import tempfile
 import threading
 import time
@@ -28,6 +27,7 @@ from numpy.typing import NDArray
 
 from agelens import AgeEstimator
 from agelens.pipeline.images import load_image
+from agelens.reporting.command import recorded_command
 from agelens.video.frames import Camera
 from agelens.video.run import run
 from agelens.video.tracker import FaceTracker
@@ -139,7 +139,7 @@ def main() -> None:
         value = measured[name]
         print(f"{name:12}{'not long enough' if value is None else value!s:>16}   bar: <= {bar}")
     report = {
-        "command": " ".join(["python", *sys.argv]),
+        "command": recorded_command(),
         "machine": {"platform": platform.platform(), "cpus": os.cpu_count(), "load_before": load},
         "model": options.model,
         "threads": options.threads,

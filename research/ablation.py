@@ -1,6 +1,6 @@
 """What each choice of a recipe brings: the recipe with one choice changed, at equal budgets.
 
-    python research/ablation.py DIR configs/mobilenet.toml --json research/results/ablation.json
+    python research/ablation.py DIR mobilenet --json research/results/ablation.json
 
 Every variant runs for the same epochs from the same start, and its last weights (the average) are
 measured on the validation part: error, errors by age, the widest difference of genders and of
@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -30,10 +29,11 @@ from agelens.evaluation.metrics import bias, interval, mae
 from agelens.evaluation.report.terminal import write_json
 from agelens.evaluation.robustness.corruptions import corrupt
 from agelens.pipeline.calibration import quantile
+from agelens.reporting.command import recorded_command
 from agelens.training.crops import aligned_crops, draw_seed
 from agelens.training.fit import fit
 from agelens.training.module import load_checkpoint
-from agelens.training.recipe import load_recipe
+from agelens.training.recipe_files import load_recipe
 
 BASE = "the recipe"
 VARIANTS: dict[str, tuple[str, ...]] = {
@@ -132,12 +132,12 @@ def table(report: dict[str, Any]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("data", type=Path)
-    parser.add_argument("recipe", type=Path)
+    parser.add_argument("recipe", help="a name that ships, or a TOML file")
     parser.add_argument("--size", type=int, default=96)
     parser.add_argument("--epochs", type=int, default=2)
     parser.add_argument("--set", dest="overrides", action="append", default=[])
     parser.add_argument("--only", nargs="+", default=list(VARIANTS), choices=list(VARIANTS))
-    parser.add_argument("--runs", type=Path, default=Path.home() / ".cache/agelens/runs/ablation")
+    parser.add_argument("--runs", type=Path, default=Path("runs/ablation"))
     parser.add_argument("--json", type=Path, required=True)
     options = parser.parse_args()
     dataset = Dataset.load(options.data)
@@ -145,10 +145,10 @@ def main() -> None:
     if options.json.exists():
         report = json.loads(options.json.read_text("utf-8"))
     report |= {
-        "command": f"python {' '.join(sys.argv)}",
+        "command": recorded_command(),
         "machine": machine(),
         "manifest": dataset.digest,
-        "recipe": options.recipe.name,
+        "recipe": Path(options.recipe).name,
         "budget": {"epochs": options.epochs, "size": options.size},
     }
     for name in options.only:
@@ -165,7 +165,7 @@ def main() -> None:
         recipe = load_recipe(options.recipe, (*budget, *options.overrides, *VARIANTS[name]))
         run = options.runs / "".join(c if c.isalnum() else "-" for c in name)
         began = time.monotonic()
-        fit(recipe, dataset, run, progress=False)
+        fit(recipe, dataset, run)
         minutes = (time.monotonic() - began) / 60
         figures, errors = measure(run / "last.ckpt", dataset, size)
         about = {"changed": VARIANTS[name], "minutes": round(minutes, 1)}

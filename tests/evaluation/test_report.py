@@ -150,7 +150,9 @@ def test_its_numbers_are_those_of_the_estimates(made: Path, numbers: dict[str, A
 
 
 def test_the_json_says_what_was_measured(numbers: dict[str, Any], dataset: Dataset) -> None:
-    assert numbers["command"].startswith(f"agelens evaluate light {dataset.folder} --split train")
+    assert numbers["command"].startswith(
+        f"agelens evaluate light {dataset.folder.name} --split train"
+    )
     assert numbers["dataset"] == dataset.digest
     intervals = numbers["intervals"]
     found = numbers["overall"]["count"]

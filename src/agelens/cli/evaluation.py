@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -72,6 +71,7 @@ def evaluate(
     from agelens.evaluation.robustness.run import evaluate_corruptions
     from agelens.evaluation.thresholds import parse_ages
     from agelens.pipeline.model import AgeModel
+    from agelens.reporting.command import recorded_command
 
     if not thresholds and report_dir is not None:
         thresholds = "18"
@@ -114,7 +114,7 @@ def evaluate(
         "model_sha256": model_digest(model),
         "dataset": dataset.digest,
         "split": split,
-        "command": shlex.join(["agelens", *sys.argv[1:]]),
+        "command": recorded_command(["agelens", *sys.argv[1:]]),
     } | measure(table, calibration=opened.calibration, thresholds=ages, bound=bound)
     if compare is not None:
         report["compared"] = {"with": compare} | compare_models(in_years, predict(compare))
