@@ -22,6 +22,7 @@ HALF_RESNET50 = "agelens/resnet50-half"
 """A ResNet50 of half its width: a fourth of the work, to learn first and be widened then."""
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+IMAGENET_CLASSES = 1000
 
 
 class AgeNet(nn.Module):
@@ -111,49 +112,104 @@ def make_network(model: Model, *, ordinal: bool = False) -> AgeNet:
         ordinal: see `AgeNet`.
 
     Raises:
-        RecipeError: no library has a backbone of this name.
+        RecipeError: no library has a backbone of this name, or its features cannot be used.
         MissingExtraError: the package with the weights is not installed.
     """
     library, _, name = model.backbone.rpartition("/")
     if library == "torchvision":
-        backbone, features = _torchvision(name, model.pretrained)
+        backbone = _torchvision(name, model)
     elif library in ("", "timm"):
-        backbone, features = _timm(name, model.pretrained)
+        backbone = _timm(name, model)
     elif model.backbone == HALF_RESNET50:
-        backbone, features = _half_resnet50(model.pretrained)
+        backbone = _half_resnet50(model.pretrained)
     else:
         raise RecipeError(f"model.backbone: no library is named {library!r}")
+    features = _features(backbone, model)
     net = AgeNet(backbone, features, model.dropout, ordinal=ordinal)
     return net.to(memory_format=torch.channels_last)
 
 
-def _torchvision(name: str, pretrained: bool) -> tuple[nn.Module, int]:
+def readable_sizes(net: AgeNet, sizes: set[int]) -> None:
+    """Make sure that a network reads crops of these sides, in pixels.
+
+    Raises:
+        RecipeError: it does not, as a transformer of one input size.
+    """
+    training = net.training
+    for size in sorted(sizes):
+        try:
+            with torch.no_grad():
+                net.eval()(torch.zeros(1, 3, size, size, dtype=torch.uint8))
+        except (AssertionError, RuntimeError, ValueError) as error:
+            raise RecipeError(
+                f"stages: the network reads no crops of {size} pixels: {error}"
+            ) from error
+    net.train(training)
+
+
+def _features(backbone: nn.Module, model: Model) -> int:
+    """How many pooled features a backbone gives at the size that is served."""
+    try:
+        with torch.no_grad():
+            pooled = backbone.eval()(torch.zeros(1, 3, model.size, model.size))
+    except (AssertionError, RuntimeError, ValueError) as error:
+        raise RecipeError(
+            f"model.backbone: {model.backbone} reads no crops of {model.size} pixels: {error}"
+        ) from error
+    if not isinstance(pooled, Tensor) or pooled.ndim != 2:
+        raise RecipeError(f"model.backbone: {model.backbone} gives no pooled features")
+    backbone.train()
+    return pooled.shape[1]
+
+
+def _torchvision(name: str, model: Model) -> nn.Module:
+    """One of torchvision's classifiers, without the layer that gives ImageNet's classes."""
     if name not in torchvision.models.list_models(module=torchvision.models):
         raise RecipeError(f"model.backbone: torchvision has no {name!r}")
-    net = torchvision.models.get_model(name, weights="DEFAULT" if pretrained else None)
-    last = "fc" if hasattr(net, "fc") else "classifier"
-    head = getattr(net, last)
-    linear = (
-        head
-        if isinstance(head, nn.Linear)
-        else next(layer for layer in reversed(head) if isinstance(layer, nn.Linear))
-    )
-    setattr(net, last, nn.Identity())
-    return net, int(linear.in_features)
+    # Transformers are made for one size.
+    options = {"image_size": model.size} if name.startswith("vit_") else {}
+    weights = "DEFAULT" if model.pretrained else None
+    try:
+        net: nn.Module = torchvision.models.get_model(name, weights=weights, **options)
+    except ValueError as error:
+        raise RecipeError(
+            f"model.backbone: {model.backbone} with ImageNet's weights at {model.size} pixels: "
+            f"{error}"
+        ) from error
+    if getattr(net, "aux_logits", False):
+        raise RecipeError(f"model.backbone: {model.backbone} has several heads, which are not read")
+    layers = [
+        path
+        for path, layer in net.named_modules()
+        if isinstance(layer, (nn.Linear, nn.Conv2d)) and layer.weight.shape[0] == IMAGENET_CLASSES
+    ]
+    parent, _, child = layers[-1].rpartition(".")
+    setattr(net.get_submodule(parent), child, nn.Identity())
+    return net
 
 
-def _half_resnet50(pretrained: bool) -> tuple[nn.Module, int]:
-    net: Any = timm.create_model("resnet50", channels=(32, 64, 128, 256), num_classes=0)
+def _half_resnet50(pretrained: bool) -> nn.Module:
+    net: nn.Module = timm.create_model("resnet50", channels=(32, 64, 128, 256), num_classes=0)
     if pretrained:
         load_open_nsfw(net)
-    return net, int(net.num_features)
+    return net
 
 
-def _timm(name: str, pretrained: bool) -> tuple[nn.Module, int]:
+def _timm(name: str, model: Model) -> nn.Module:
     if not timm.is_model(name):
         raise RecipeError(f"model.backbone: timm has no {name!r}")
-    packaged = packaged_efficientnet(name) if pretrained else None
-    net: Any = timm.create_model(name, pretrained=pretrained and packaged is None, num_classes=0)
+    packaged = packaged_efficientnet(name) if model.pretrained else None
+    pretrained = model.pretrained and packaged is None
+    options: dict[str, Any] = {"pretrained": pretrained, "num_classes": 0}
+    # Transformers are made for a size, and some read others as well.
+    sized: dict[str, Any] = {"img_size": model.size}
+    for more in ({**sized, "dynamic_img_size": True}, sized, {}):
+        try:
+            net: nn.Module = timm.create_model(name, **options, **more)
+            break
+        except TypeError:
+            if not more:
+                raise
     if packaged is not None:
         load_packaged(net, packaged)
-    return net, int(net.num_features)
+    return net
