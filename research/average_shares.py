@@ -1,6 +1,6 @@
 """Validation error of two runs' weights mixed in several shares, at several input sizes.
 
-    python research/average_shares.py DIR lite2/best.ckpt lite2-160/best.ckpt
+    python research/average_shares.py DIR efficientnet/best.ckpt efficientnet-160/best.ckpt
 
 One view of each crop, median of the distribution. `agelens average` makes the half-and-half mix.
 """

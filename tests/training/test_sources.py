@@ -43,7 +43,7 @@ def test_distances_by_hand() -> None:
 @pytest.fixture(scope="module")
 def run(several: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("runs") / "sources"
-    fit(Recipe.model_validate(VALUES), several, folder, progress=False)
+    fit(Recipe.model_validate(VALUES), several, folder)
     return folder
 
 
@@ -78,7 +78,7 @@ def test_every_choice_of_loss_and_weights_learns_bands(several: Dataset, tmp_pat
         changes = {"name": name, "loss": {"name": name}}
         changes["imbalance"] = {"weights": "sqrt_lds", "group_adjustment": float(name == "l1")}
         recipe = Recipe.model_validate(VALUES | changes)
-        fit(recipe, several, tmp_path / name, progress=False)
+        fit(recipe, several, tmp_path / name)
         losses = [float(row["train_loss"]) for row in logged(tmp_path / name, "train_loss")]
         assert np.isfinite(losses).all()
         assert len(losses) == 2
@@ -87,4 +87,4 @@ def test_every_choice_of_loss_and_weights_learns_bands(several: Dataset, tmp_pat
 def test_sources_that_are_not_the_data_s_are_refused(several: Dataset, tmp_path: Path) -> None:
     wrong = VALUES | {"imbalance": {"sources": {"Exact": 1}}}
     with pytest.raises(RecipeError, match="Bands, Exact"):
-        fit(Recipe.model_validate(wrong), several, tmp_path, progress=False)
+        fit(Recipe.model_validate(wrong), several, tmp_path)

@@ -93,8 +93,11 @@ def data_explore(
     ],
     model: Model = "light",
     recipe: Annotated[
-        Path | None,
-        typer.Option(help="Whose answer to imbalance is shown. [default: the model's own]"),
+        str | None,
+        typer.Option(
+            help="A recipe's name or file, whose answer to imbalance is shown. "
+            "[default: the model's own]"
+        ),
     ] = None,
     jobs: Jobs = None,
 ) -> None:
@@ -105,7 +108,7 @@ def data_explore(
 
     values = None
     if recipe is not None:
-        from agelens.training.recipe import load_recipe
+        from agelens.training.recipe_files import load_recipe
 
         values = load_recipe(recipe).model_dump()
     with progress_bar("Looking") as bar:

@@ -1,22 +1,32 @@
-"""`agelens train`, `average`, `export`: from a recipe to a model file."""
+"""`agelens train`, `recipes`, `average`, `export`: from a recipe to a model file."""
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from agelens.cli.common import app
+from agelens.cli.common import app, progress_bar, updater
+
+if TYPE_CHECKING:
+    from agelens.training.epochs import Epoch
+
+RUNS = Path("runs")
+INTERRUPTED = 130
 
 
 @app.command()
 def train(
-    recipe: Annotated[Path, typer.Argument(help="A recipe, such as configs/lite2.toml.")],
+    recipe: Annotated[
+        str,
+        typer.Argument(help="A recipe: a name that `agelens recipes` lists, or a TOML file."),
+    ],
     data: Annotated[Path, typer.Option(metavar="DIR", help="A prepared dataset.")],
     run: Annotated[
         Path | None,
-        typer.Option(help="Folder of the run. [default: ~/.cache/agelens/runs/NAME]"),
+        typer.Option(metavar="DIR", help="Folder of the run. [default: runs/NAME]"),
     ] = None,
     overrides: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change the recipe.")
@@ -34,19 +44,52 @@ def train(
 
     from agelens.data.manifest import Dataset
     from agelens.training.fit import fit
-    from agelens.training.recipe import load_recipe
+    from agelens.training.recipe_files import load_recipe
 
     chosen = load_recipe(recipe, tuple(overrides or ()))
-    folder = run or Path.home() / ".cache" / "agelens" / "runs" / chosen.name
-    best = fit(
-        chosen,
-        Dataset.load(data),
-        folder,
-        accelerator=accelerator,
-        devices=devices or "auto",
-        nodes=nodes,
-    )
+    folder = run or RUNS / chosen.name
+    dataset = Dataset.load(data)
+    bar = progress_bar("Steps")
+    with bar if bar.console.is_terminal else nullcontext():
+        try:
+            best = fit(
+                chosen,
+                dataset,
+                folder,
+                progress=updater(bar),
+                report=lambda epoch: bar.console.print(_line(epoch), highlight=False),
+                accelerator=accelerator,
+                devices=devices or "auto",
+                nodes=nodes,
+            )
+        except KeyboardInterrupt:
+            typer.echo(f"Cut off. The same command goes on from {folder}.", err=True)
+            raise typer.Exit(INTERRUPTED) from None
     rank_zero_only(typer.echo)(f"{best}: export it with `agelens export {best} -o model.onnx`")
+
+
+def _line(epoch: Epoch) -> str:
+    minutes, seconds = divmod(round(epoch.seconds_left), 60)
+    hours, minutes = divmod(minutes, 60)
+    return (
+        f"epoch {epoch.number:>{len(str(epoch.epochs))}} of {epoch.epochs}: "
+        f"error {epoch.error:.2f} years, best {epoch.best:.2f}, "
+        f"{epoch.images_per_s:.0f} images/s, {hours}:{minutes:02}:{seconds:02} left"
+    )
+
+
+@app.command()
+def recipes() -> None:
+    """List the recipes that ship, with a line on each."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from agelens.training.recipe_files import load_recipe, shipped_recipes
+
+    table = Table(box=None, show_header=False, pad_edge=False)
+    for name in shipped_recipes():
+        table.add_row(name, load_recipe(name).summary)
+    Console(highlight=False, markup=False).print(table)
 
 
 @app.command()

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from agelens.errors import CheckpointError
 from agelens.files import atomic_path
-from agelens.training.module import load_checkpoint
+from agelens.training.module import load_checkpoint, read_checkpoint
 
 
 def average(checkpoints: Sequence[Path], target: Path) -> None:
@@ -38,7 +38,7 @@ def average(checkpoints: Sequence[Path], target: Path) -> None:
         .to(states[0][name].dtype)
         for name in states[0]
     }
-    whole = torch.load(checkpoints[0], map_location="cpu", weights_only=True)
+    whole = read_checkpoint(checkpoints[0])
     values = dict(whole["hyper_parameters"])
     names = [module.recipe.name for module in modules]
     values["recipe"] = values["recipe"] | {"name": target.resolve().parent.name}

@@ -19,6 +19,7 @@ from torchvision.transforms import v2
 from agelens.data.bands import Bands
 from agelens.data.manifest import Dataset as AgeDataset
 from agelens.data.manifest import landmarks_of
+from agelens.errors import DataError
 from agelens.files import atomic_path
 from agelens.parallel import Progress, silent
 from agelens.pipeline.align import align_face
@@ -68,6 +69,12 @@ def _write_crops(
     progress: Progress,
 ) -> None:
     side = size + 2 * round(margin * size)
+    gone = next((path for path in rows["path"] if not (dataset.root / path).is_file()), None)
+    if gone is not None:
+        raise DataError(
+            f"{dataset.root / gone} is gone: put the pictures back where they were, or run "
+            f"`agelens data prepare` again"
+        )
 
     def crop(row: object) -> NDArray[np.uint8]:
         image = load_image(dataset.root / row.path)  # type: ignore[attr-defined]
@@ -180,7 +187,7 @@ class EpochSampler(Sampler[tuple[int, int]]):
         rates: ``[length]`` probabilities to draw by, with replacement; None shows every item once.
         from_epoch: the first that draws by `rates`; those before show no item twice.
         draws: items of an epoch; by default `length`.
-        rank: this process's number; it gets its share of each batch.
+        rank: this process's number; it gets its part of each batch.
         processes: how many there are.
     """
 
@@ -216,6 +223,6 @@ class EpochSampler(Sampler[tuple[int, int]]):
             rates = torch.from_numpy(self.rates)
             order = torch.multinomial(rates, self.draws, replacement=True, generator=generator)
         batches = order[: self.draws // self.batch * self.batch].reshape(-1, self.batch)
-        share = self.batch // self.processes
-        mine = batches[:, self.rank * share : (self.rank + 1) * share]
+        own = self.batch // self.processes
+        mine = batches[:, self.rank * own : (self.rank + 1) * own]
         return iter([(self.epoch, index) for index in mine.flatten().tolist()])

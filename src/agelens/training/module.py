@@ -92,20 +92,20 @@ class AgeModule(lightning.LightningModule):
         seed = (self.recipe.seed, self.current_epoch, batch_idx, self.global_rank)
         torch.manual_seed(draw_seed(*seed))
         images, labels, groups = batch
-        order, share = torch.arange(len(labels), device=labels.device), 1.0
+        order, weight = torch.arange(len(labels), device=labels.device), 1.0
         if self.recipe.augment.mixup:
-            images, order, share = mixed(images, self.recipe.augment.mixup)
+            images, order, weight = mixed(images, self.recipe.augment.mixup)
         small = resized(images, self.recipe.size_at(self.current_epoch))
         features = self.net.pooled(_fast(small))
         logits = self.net.head(features)
         if self.evidence is not None and self._answers_imbalance():
             known = self.evidence[groups]
-            logits = logits + torch.lerp(known[order], known, share)
-        losses = share * self._label_loss(logits, labels)
-        if share < 1:
-            losses = losses + (1 - share) * self._label_loss(logits, labels[order])
+            logits = logits + torch.lerp(known[order], known, weight)
+        losses = weight * self._label_loss(logits, labels)
+        if weight < 1:
+            losses = losses + (1 - weight) * self._label_loss(logits, labels[order])
         if self.teacher is not None:
-            losses = self._taught(losses, images, features, logits)
+            losses = self._distilled(losses, images, features, logits)
         loss = losses.mean()
         self.train_loss(loss.detach())
         self._epoch_images += len(images) * self.trainer.world_size
@@ -125,7 +125,9 @@ class AgeModule(lightning.LightningModule):
     def _answers_imbalance(self) -> bool:
         return self.current_epoch >= self.recipe.imbalance.from_epoch
 
-    def _taught(self, losses: Tensor, images: Tensor, features: Tensor, logits: Tensor) -> Tensor:
+    def _distilled(
+        self, losses: Tensor, images: Tensor, features: Tensor, logits: Tensor
+    ) -> Tensor:
         """The labels' losses ``[N]`` joined with those of the teacher on the same images."""
         assert self.teacher is not None
         wanted = self.recipe.teacher
@@ -133,7 +135,9 @@ class AgeModule(lightning.LightningModule):
         imitation = divergence(self.net.log_ages(logits), distribution)
         unlike = 1 - functional.cosine_similarity(self.project(features), directions)
         return (
-            (1 - wanted.share) * losses + wanted.share * imitation + wanted.feature_weight * unlike
+            (1 - wanted.weight) * losses
+            + wanted.weight * imitation
+            + wanted.feature_weight * unlike
         )
 
     def validation_step(self, batch: tuple[Tensor, Tensor, Tensor]) -> None:
@@ -178,16 +182,43 @@ def mixed(images: Tensor, alpha: float) -> tuple[Tensor, Tensor, float]:
 
     Args:
         images: uint8 ``[N, 3, S, S]``.
-        alpha: of the Beta distribution that the share is drawn from.
+        alpha: of the Beta distribution that the weight of the first is drawn from.
 
     Returns:
-        Mixed images, uint8; which were mixed in, ``[N]``; the share of the first, at least a half.
+        Mixed images, uint8; which were mixed in, ``[N]``; the weight of the first, at least a half.
     """
     drawn = float(torch.distributions.Beta(alpha, alpha).sample())
-    share = max(drawn, 1 - drawn)
+    weight = max(drawn, 1 - drawn)
     order = torch.randperm(len(images)).to(images.device)
-    blend = torch.lerp(images[order].float(), images.float(), share)
-    return blend.round().to(torch.uint8), order, share
+    blend = torch.lerp(images[order].float(), images.float(), weight)
+    return blend.round().to(torch.uint8), order, weight
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """The values in a checkpoint of `fit`, on the CPU.
+
+    Raises:
+        CheckpointError: no such file, or not a checkpoint of agelens.
+    """
+    kind = {".toml": "recipe", ".onnx": "model file"}.get(path.suffix)
+    if kind is not None:
+        raise CheckpointError(f"{path}: a {kind} where a checkpoint belongs, as best.ckpt of a run")
+    if path.is_dir():
+        raise CheckpointError(f"{path}: a folder; give a checkpoint in it, as {path / 'best.ckpt'}")
+    try:
+        file = path.open("rb")
+    except OSError as error:
+        raise CheckpointError(f"{path}: {error.strerror}") from error
+    try:
+        with file:
+            whole = torch.load(file, map_location="cpu", weights_only=True)
+        if "hyper_parameters" in whole and "state_dict" in whole:
+            return dict(whole)
+    except (OSError, TypeError, ValueError, RuntimeError, EOFError, UnpicklingError) as error:
+        raise CheckpointError(
+            f"{path}: empty, cut off, or not a checkpoint that `agelens train` wrote"
+        ) from error
+    raise CheckpointError(f"{path}: not a checkpoint that `agelens train` wrote")
 
 
 def load_checkpoint(path: Path) -> AgeModule:
@@ -196,14 +227,12 @@ def load_checkpoint(path: Path) -> AgeModule:
     Raises:
         CheckpointError: no such file, or not a checkpoint of agelens.
     """
+    whole = read_checkpoint(path)
     try:
-        module = AgeModule.load_from_checkpoint(
-            path, map_location="cpu", pretrained=False, weights_only=True
-        )
-    except OSError as error:
-        raise CheckpointError(f"{path}: {error.strerror}") from error
-    except (KeyError, TypeError, RuntimeError, EOFError, UnpicklingError) as error:
-        raise CheckpointError(f"{path}: not a checkpoint that `agelens train` wrote") from error
+        module = AgeModule(**whole["hyper_parameters"], pretrained=False)
+        module.load_state_dict(whole["state_dict"])
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise CheckpointError(f"{path}: a checkpoint of another version of agelens") from error
     return module.eval()
 
 

@@ -1,39 +1,46 @@
-"""A recipe: everything that defines a training run, from one TOML file and ``--set key=value``."""
+"""A recipe: everything that defines a training run. See `recipe_files` for where they are read."""
 
 from __future__ import annotations
 
-import tomllib
-from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-
-from agelens.errors import RecipeError
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Positive = Annotated[int, Field(gt=0)]
-Share = Annotated[float, Field(ge=0, le=1)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
 Weight = Annotated[float, Field(ge=0)]
 
 
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
+    old_names: ClassVar[dict[str, str]] = {}
+    """What keys are called in checkpoints and recipes of agelens 0.1."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _renamed(cls, values: Any) -> Any:
+        if not isinstance(values, dict):
+            return values
+        return {cls.old_names.get(key, key): value for key, value in values.items()}
 
 
 class Model(_Section):
     """The network. `backbone` is a name of timm's, `torchvision/NAME` or `agelens/resnet50-half`.
 
-    `start` is the name of another run in the same folder, whose best weights this one begins with
-    instead of ImageNet's, `agelens/NAME` for a shipped model's, or a model file's path (.onnx);
-    `agelens/resnet50-half` are that network's packaged weights. A network of half the width is
-    widened (see `agelens.training.initial_weights`). In the first `frozen_epochs` only the head
-    learns.
+    It begins with ImageNet's weights where `pretrained`, or with `initial_weights`: the name of
+    another run, whose best checkpoint is meant, `agelens/NAME` for a shipped model, or a model file
+    (.onnx); see `agelens.training.references`. `agelens/resnet50-half` are that network's packaged
+    weights. A network of half the width is widened (see `agelens.training.initial_weights`). In the
+    first `frozen_epochs` only the head learns.
     """
+
+    old_names = {"start": "initial_weights"}
 
     backbone: str = "tf_efficientnet_lite2"
     pretrained: bool = True
-    start: str | None = None
+    initial_weights: str | None = None
     size: Positive = 128
-    dropout: Share = 0.2
+    dropout: Fraction = 0.2
     frozen_epochs: Annotated[int, Field(ge=0)] = 0
 
 
@@ -53,15 +60,18 @@ class Loss(_Section):
 class Teacher(_Section):
     """Trained networks that this one imitates; see `agelens.training.teacher`.
 
-    `runs` are names of runs in the same folder, `models` names of shipped models or paths of model
-    files; several are averaged. Their distribution takes `share` of the label's place, and the
-    pooled features, through a linear projection, their direction. Without either there is no
-    teacher.
+    `runs` are names of other runs, `models` names of shipped models or model files (.onnx); see
+    `agelens.training.references`. Several are averaged. The loss is `weight` times the distance
+    from their distribution and 1 - `weight` times that from the label, and `feature_weight` times
+    that of the pooled features' direction, through a linear projection, from theirs. Without either
+    there is no teacher.
     """
+
+    old_names = {"share": "weight"}
 
     runs: list[str] = []
     models: list[str] = []
-    share: Share = 0.5
+    weight: Fraction = 0.5
     feature_weight: Weight = 2.0
 
 
@@ -77,7 +87,7 @@ class Imbalance(_Section):
     weights: Literal["none", "sqrt_lds"] = "none"
     sampling: Literal["none", "sqrt", "sqrt_groups"] = "none"
     sources: dict[str, Annotated[float, Field(gt=0)]] = {}
-    group_adjustment: Share = 0.0
+    group_adjustment: Fraction = 0.0
     from_epoch: Annotated[int, Field(ge=0)] = 0
 
 
@@ -88,24 +98,24 @@ class Augment(_Section):
     ICLR 2018); 0 mixes none. The keys after it are the probabilities of bad imaging conditions.
     """
 
-    flip: Share = 0.5
+    flip: Fraction = 0.5
     rotation: Annotated[float, Field(ge=0, le=180)] = 15.0
     zoom: Annotated[float, Field(ge=0, lt=1)] = 0.12
     shift: Annotated[float, Field(ge=0, lt=1)] = 0.08
-    brightness: Share = 0.3
-    contrast: Share = 0.3
-    saturation: Share = 0.3
-    grey: Share = 0.1
-    erase: Share = 0.2
+    brightness: Fraction = 0.3
+    contrast: Fraction = 0.3
+    saturation: Fraction = 0.3
+    grey: Fraction = 0.1
+    erase: Fraction = 0.2
     mixup: Weight = 0.0
-    zoom_out: Share = 0.0
-    light: Share = 0.0
-    low_resolution: Share = 0.0
-    blur: Share = 0.0
-    sharpen: Share = 0.0
-    noise: Share = 0.0
-    jpeg: Share = 0.0
-    occlude: Share = 0.0
+    zoom_out: Fraction = 0.0
+    light: Fraction = 0.0
+    low_resolution: Fraction = 0.0
+    blur: Fraction = 0.0
+    sharpen: Fraction = 0.0
+    noise: Fraction = 0.0
+    jpeg: Fraction = 0.0
+    occlude: Fraction = 0.0
 
 
 class Stage(_Section):
@@ -135,13 +145,14 @@ class Optimiser(_Section):
 
 
 class Recipe(_Section):
-    """A whole training run.
+    """A whole training run. `summary` is a line for whoever chooses among recipes.
 
     An epoch shows as many faces as the training part has, or `epoch_faces` where that is less, so
     that checkpoints of a large set come more often.
     """
 
     name: str
+    summary: str = Field("", exclude=True)
     seed: int = 0
     epoch_faces: Positive | None = None
     workers: Annotated[int, Field(ge=0)] = 2
@@ -176,48 +187,3 @@ class Recipe(_Section):
                 return stage.size
             epoch -= stage.epochs
         return self.model.size
-
-
-def load_recipe(path: Path, overrides: tuple[str, ...] = ()) -> Recipe:
-    """Read a recipe.
-
-    Args:
-        path: a TOML file; its stem is the recipe's default name.
-        overrides: ``key=value``, dotted keys and TOML values, as in ``optimiser.batch_size=32``.
-
-    Raises:
-        RecipeError: no such file, not TOML, an unknown key, or an impossible value, by name.
-    """
-    try:
-        values: dict[str, Any] = tomllib.loads(path.read_text("utf-8"))
-        for override in overrides:
-            _set(values, override)
-    except OSError as error:
-        raise RecipeError(f"{path}: {error.strerror}") from error
-    except tomllib.TOMLDecodeError as error:
-        raise RecipeError(f"{path}: not valid TOML ({error})") from error
-    values.setdefault("name", path.stem)
-    try:
-        return Recipe.model_validate(values)
-    except ValidationError as error:
-        faults = [
-            f"{'.'.join(map(str, fault['loc'])) or 'recipe'}: {fault['msg']}"
-            for fault in error.errors()
-        ]
-        raise RecipeError(f"{path}: " + "; ".join(faults)) from error
-
-
-def _set(values: dict[str, Any], override: str) -> None:
-    key, found, text = override.partition("=")
-    if not found:
-        raise RecipeError(f"--set {override}: write key=value, for example seed=1")
-    try:
-        value = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        value = text  # a bare word is a string
-    *sections, last = key.strip().split(".")
-    for section in sections:
-        values = values.setdefault(section, {})
-        if not isinstance(values, dict):
-            raise RecipeError(f"--set {override}: {section} is not a section")
-    values[last] = value

@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from agelens.errors import ModelError
 from agelens.files import atomic_path
-from agelens.pipeline.model import AgeModel, file_of
+from agelens.pipeline.model import AgeModel
 from agelens.pipeline.session import open_session
 from agelens.training.module import AgeModule
 from agelens.training.network import AgeNet, resized, write_graph
@@ -36,7 +36,7 @@ class Teacher:
         modules: the trained networks; distributions are averaged, features put side by side.
         folder: where the ONNX copies are kept.
         crops: RGB uint8 ``[N, S, S, 3]``, training crops to find the ranges of 8 bits on.
-        models: names of shipped models, or paths of model files, that teach too.
+        models: model files that teach too.
     """
 
     def __init__(
@@ -45,14 +45,14 @@ class Teacher:
         folder: Path,
         crops: NDArray[np.uint8],
         *,
-        models: Sequence[str] = (),
+        models: Sequence[Path] = (),
     ) -> None:
         self._graphs = [_Graph(module.net).eval() for module in modules]
         self._sizes = [module.recipe.model.size for module in modules]
         self._folder, self._crops = folder, crops
         self._sessions: list[onnxruntime.InferenceSession] = []
         self._files = [
-            _ModelFile(name, folder / f"model-{i}.onnx") for i, name in enumerate(models)
+            _ModelFile(path, folder / f"model-{i}.onnx") for i, path in enumerate(models)
         ]
         widths = [module.net.features for module in modules]
         self.features = sum(widths) + sum(file.features for file in self._files)
@@ -105,14 +105,13 @@ class _Graph(nn.Module):
 class _ModelFile:
     """A model file that also gives its pooled features: what its last matrix product reads."""
 
-    def __init__(self, name: str, copy: Path) -> None:
-        path = file_of(name)
+    def __init__(self, path: Path, copy: Path) -> None:
         model = AgeModel(path)
         self._size, self._flip = model.size, bool(model.metadata["flip"])
         graph = onnx.load(path)
         products = [node for node in graph.graph.node if node.op_type in ("Gemm", "MatMul")]
         if not products:
-            raise ModelError(f"{name}: no features to learn from: it ends in no matrix product")
+            raise ModelError(f"{path}: no features to learn from: it ends in no matrix product")
         features = products[-1].input[0]
         value = onnx.helper.make_tensor_value_info(features, onnx.TensorProto.FLOAT, None)
         graph.graph.output.append(value)

@@ -1,0 +1,78 @@
+"""A run's folder: what it trains, written down before it learns, and a mark when it has ended."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from agelens.data.manifest import Dataset
+from agelens.errors import RecipeError
+from agelens.files import atomic_path
+from agelens.training.recipe import Recipe
+from agelens.training.references import digests, sha256
+
+BEST, LAST = "best.ckpt", "last.ckpt"
+FACTS, FINISHED = "run.json", "finished.json"
+
+
+def run_facts(recipe: Recipe, dataset: Dataset, run: Path) -> dict[str, Any]:
+    """What a run learns: its recipe, and the digests of data, initial weights and teachers.
+
+    Raises:
+        RecipeError: the recipe names a file or a run that does not exist.
+    """
+    files = digests(recipe, run.parent)
+    return {"recipe": recipe.model_dump(), "data": dataset.digest} | files
+
+
+def check_folder(run: Path, facts: dict[str, Any]) -> bool:
+    """Make sure that `run` holds nothing, or a part of this very run.
+
+    A start that failed before its first epoch ended left no checkpoint: it blocks nothing.
+
+    Returns:
+        Whether the run has ended.
+
+    Raises:
+        RecipeError: it holds something else, which training would overwrite.
+    """
+    if not (run / LAST).exists():
+        if (run / BEST).exists():
+            raise RecipeError(f"{run} holds {BEST} of no run of its own; name another --run")
+        return False
+    try:
+        known = json.loads((run / FACTS).read_text("utf-8"))
+        known["recipe"] = Recipe.model_validate(known["recipe"]).model_dump()
+    except OSError as error:
+        raise RecipeError(f"{run} holds checkpoints without {FACTS}; name another --run") from error
+    except (ValueError, KeyError, TypeError, ValidationError) as error:
+        raise RecipeError(f"{run / FACTS}: broken; name another --run") from error
+    changed = [key.replace("_", " ") for key in facts if known.get(key, facts[key]) != facts[key]]
+    if changed:
+        raise RecipeError(
+            f"{run} holds a run of another {' and '.join(changed)}; name another --run, or delete "
+            "that folder to train again"
+        )
+    return (run / FINISHED).exists() and (run / BEST).exists()
+
+
+def claim_folder(run: Path, facts: dict[str, Any]) -> None:
+    """Write down what a run learns; what a failed start of another left there goes."""
+    text = json.dumps(facts, indent=2) + "\n"
+    path = run / FACTS
+    if path.exists() and path.read_text("utf-8") != text and not (run / LAST).exists():
+        for left in run.glob("*.onnx"):  # the teachers' copies
+            left.unlink()
+    with atomic_path(path) as partial:
+        partial.write_text(text, "utf-8")
+
+
+def mark_finished(run: Path) -> None:
+    """Write that a run has ended, and with which checkpoints, by their digests."""
+    names = [name for name in (BEST, LAST) if (run / name).exists()]
+    facts = {name: sha256(run / name) for name in names}
+    with atomic_path(run / FINISHED) as partial:
+        partial.write_text(json.dumps(facts, indent=2) + "\n", "utf-8")
