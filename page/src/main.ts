@@ -3,7 +3,9 @@
 import exampleUrl from "../../examples/astronaut.jpg?url";
 import { Camera } from "./camera";
 import { Device } from "./device";
+import { Gallery } from "./gallery";
 import type { Compute } from "./model";
+import type { Result } from "./results";
 import { ask, ServiceError } from "./service";
 import type { Manifest, Picture } from "./types";
 import { describe, get, showFaces } from "./view";
@@ -18,7 +20,7 @@ const camera = new Camera(video);
 
 const known = fetchManifest();
 let device: Device | undefined;
-let shown: File | undefined;
+const gallery = new Gallery((result) => void show(result));
 /** The age that faces are at least, by its field when that was last whole. */
 let years = age.valueAsNumber || 18;
 /** Raised by every new picture, so that a late answer to an old one is not shown. */
@@ -34,6 +36,9 @@ function say(words: string, bad = false, more = ""): void {
   unseen.textContent = more;
   status.replaceChildren(words, unseen);
 }
+
+const NOBODY: Picture = { width: 1, height: 1, faces: [] };
+const NO_FACE = "No face was found. A closer or brighter picture may help.";
 
 const countWords = (count: number) => (count === 1 ? "One face" : `${count} faces, largest first`);
 
@@ -107,45 +112,65 @@ function stage(what: "photo" | "video" | "empty", ratio = 1): void {
 }
 
 function clear(): void {
-  showFaces({ width: 1, height: 1, faces: [] }, false, false);
+  showFaces(NOBODY, false, false);
   get("unlock").hidden = true;
 }
 
-function fail(error: unknown, name: string): void {
-  const locked = error instanceof ServiceError && error.status === 401;
-  get("unlock").hidden = !locked;
-  const words = locked ? "the service asks for a key; enter it below" : (error as Error).message;
-  say(error instanceof ServiceError ? sentence(words) : `${name}: ${words}.`, true);
+const isLocked = (error: unknown) => error instanceof ServiceError && error.status === 401;
+
+function wordsOf(error: unknown, name: string): string {
+  if (isLocked(error)) return "The service asks for a key; enter it below.";
+  const { message } = error as Error;
+  return error instanceof ServiceError ? sentence(message) : `${name}: ${message}.`;
 }
 
-async function showFile(picked: File): Promise<void> {
+/** Show a picture, and its faces if they are known. */
+async function show(result: Result): Promise<void> {
+  if (photo.src !== result.url) {
+    photo.src = result.url;
+    clear();
+  }
+  const { picture } = result;
+  const readable = await photo.decode().then(
+    () => true,
+    () => false,
+  );
+  if (result !== gallery.current) return;
+  stage(readable ? "photo" : "empty", photo.naturalWidth / photo.naturalHeight);
+  showFaces(picture ?? NOBODY, false, false);
+  if (gallery.results.some((other) => !other.picture && other.error === undefined)) return;
+  const summary = gallery.results.length > 1 ? `${gallery.summary()}. ` : "";
+  if (!picture) return say(`${summary}${result.error}`, true);
+  const prefix = summary && `${summary}${result.file.name}: `;
+  const words = picture.faces.length ? countWords(picture.faces.length) : NO_FACE;
+  const details = picture.faces.map(describe).join("; ");
+  say(`${prefix}${words}`, false, details && `: ${details}`);
+}
+
+async function showFiles(files: readonly File[]): Promise<void> {
   stopCamera();
   const mine = ++turn;
-  shown = picked;
   clear();
   say("Looking for faces …");
-  URL.revokeObjectURL(photo.src);
-  photo.src = URL.createObjectURL(picked);
-  const seen = photo.decode().then(
-    () => mine === turn && stage("photo", photo.naturalWidth / photo.naturalHeight),
-    () => mine === turn && stage("empty"),
-  );
-  try {
-    const picture = await estimate(picked);
-    await seen;
+  gallery.start(files);
+  for (const [index, result] of gallery.results.entries()) {
+    if (index) say(`Looking for faces … ${index + 1} of ${files.length}`);
+    try {
+      const picture = await estimate(result.file);
+      if (mine === turn) gallery.settle(result, { picture });
+    } catch (error) {
+      if (mine !== turn) return;
+      get("unlock").hidden = !isLocked(error);
+      gallery.settle(result, { error: wordsOf(error, result.file.name) });
+    }
     if (mine !== turn) return;
-    showFaces(picture, false, false);
-    const { faces } = picture;
-    if (faces.length) say(countWords(faces.length), false, `: ${faces.map(describe).join("; ")}`);
-    else say("No face was found. A closer or brighter picture may help.");
-  } catch (error) {
-    if (mine === turn) fail(error, picked.name);
   }
+  if (gallery.current) await show(gallery.current);
 }
 
 async function startCamera(): Promise<void> {
   const mine = ++turn;
-  shown = undefined;
+  gallery.start([]);
   clear();
   say("Waiting for the camera …");
   try {
@@ -182,7 +207,8 @@ async function startCamera(): Promise<void> {
     } catch (error) {
       if (mine !== turn) return;
       stopCamera();
-      fail(error, "The camera's picture");
+      get("unlock").hidden = !isLocked(error);
+      say(wordsOf(error, "The camera's picture"), true);
     }
   }
 }
@@ -197,10 +223,9 @@ function stopCamera(): void {
   get("turn").hidden = true;
 }
 
-/** The first picture of what was dropped or pasted. */
+/** The pictures of what was dropped or pasted. */
 function take(files: FileList | undefined, otherwise: string): void {
-  const picked = files?.[0];
-  if (picked) void showFile(picked);
+  if (files?.length) void showFiles([...files]);
   else say(otherwise, true);
 }
 
@@ -213,7 +238,7 @@ function sayWhere(): void {
 }
 
 function again(): void {
-  if (shown) void showFile(shown);
+  if (gallery.results.length) void showFiles(gallery.results.map(({ file }) => file));
 }
 
 get("choose").addEventListener("click", () => file.click());
@@ -228,7 +253,7 @@ get("turn").addEventListener("click", () => {
 });
 get("example").addEventListener("click", async () => {
   const blob = await (await fetch(exampleUrl)).blob();
-  void showFile(new File([blob], "astronaut.jpg", { type: "image/jpeg" }));
+  void showFiles([new File([blob], "astronaut.jpg", { type: "image/jpeg" })]);
 });
 document.addEventListener("paste", (event) => {
   if (event.target instanceof HTMLInputElement) return;

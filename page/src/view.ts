@@ -1,6 +1,7 @@
 /** What is shown of the faces: boxes on the picture, and a card for each. */
 
-import type { Face, Picture } from "./types";
+import { labelOf, placeLabels } from "./labels";
+import type { Face, Picture, Size } from "./types";
 
 const HINTS: Record<Face["quality"]["reasons"][number], string> = {
   small: "Small: move closer",
@@ -31,14 +32,10 @@ export function showFaces(
 ): void {
   const boxes = get("boxes");
   boxes.classList.toggle("live", live);
-  resize(boxes, faces.length, () => {
-    const box = document.createElement("div");
-    box.append(document.createElement("span"));
-    return box;
-  });
+  resize(boxes, faces.length, () => document.createElement("div"));
+  resize(get("labels"), faces.length, () => document.createElement("span"));
   resize(get("faces"), faces.length, () => {
     const card = get<HTMLTemplateElement>("card").content.firstElementChild!.cloneNode(true);
-    for (const name of ["pointerenter", "pointerleave"]) card.addEventListener(name, choose);
     return card as HTMLElement;
   });
   faces.forEach((face, index) => {
@@ -48,14 +45,41 @@ export function showFaces(
     box.style.top = percent(y1 / height);
     box.style.width = percent((x2 - x1) / width);
     box.style.height = percent((y2 - y1) / height);
-    box.classList.toggle("low", y1 / height < 0.1);
-    const label = box.firstElementChild!;
-    const range = document.createElement("small");
-    range.textContent = ` ${Math.round(face.interval.low)}–${Math.round(face.interval.high)}`;
-    label.replaceChildren(`${Math.round(face.age)}`, faces.length > 4 ? "" : range);
-    showCard(get("faces").children[index] as HTMLElement, face);
+    showCard(get("faces").children[index] as HTMLElement, face, index);
   });
+  arrange({ width, height, faces }, mirrored);
 }
+
+/** Put the labels where they cover no face; without intervals where there is no room for those. */
+function arrange({ width, height, faces }: Picture, mirrored: boolean): void {
+  const place = (intervals: boolean): boolean => {
+    const frame = sizeOf(get("frame"));
+    const [x, y] = [frame[0] / width, frame[1] / height];
+    const labels = [...get("labels").children] as HTMLElement[];
+    const rectangles = faces.map(({ box: { x1, y1, x2, y2 } }, index) => {
+      labels[index]!.textContent = labelOf(faces[index]!, index, intervals);
+      const left = mirrored ? width - x2 : x1;
+      return { x: left * x, y: y1 * y, width: (x2 - x1) * x, height: (y2 - y1) * y };
+    });
+    const places = placeLabels(rectangles, labels.map(sizeOf), frame);
+    places.forEach((corner, index) => {
+      const { style } = labels[index]!;
+      style.visibility = corner ? "visible" : "hidden";
+      if (corner) style.translate = `${corner[0]}px ${corner[1]}px`;
+    });
+    return !places.includes(null);
+  };
+  resized = () => place(true) || place(false);
+  resized();
+}
+
+function sizeOf(element: Element): Size {
+  const { width, height } = element.getBoundingClientRect();
+  return [width, height];
+}
+
+let resized = () => true;
+new ResizeObserver(() => resized()).observe(get("frame"));
 
 /** One face, in words. */
 export function describe({ age, interval, at_least }: Face): string {
@@ -64,10 +88,12 @@ export function describe({ age, interval, at_least }: Face): string {
   return `about ${Math.round(age)} years, ${range}; at least ${years}: ${chanceWords(chance)}`;
 }
 
-function showCard(card: HTMLElement, face: Face): void {
+function showCard(card: HTMLElement, face: Face, index: number): void {
   const { age, interval, at_least, quality, distribution, ages } = face;
   card.dataset.face = JSON.stringify(face); // whole, for whoever inspects the page
   const find = (selector: string) => card.querySelector<HTMLElement>(selector)!;
+  find(".number").textContent = `${index + 1}`;
+  find(".number").setAttribute("aria-label", `Face ${index + 1}: show it in the picture`);
   const data = find("data") as HTMLDataElement;
   data.value = `${age}`;
   data.textContent = `${Math.round(age)}`;
@@ -100,11 +126,36 @@ function curve(distribution: number[], ages: number[]): string {
   return points.length ? `M0 26${points.join("")}L${YEARS} 26Z` : "";
 }
 
-/** The box of the card under the pointer stands out. */
-function choose(event: Event): void {
-  const card = event.currentTarget as HTMLElement;
-  const box = get("boxes").children[[...get("faces").children].indexOf(card)];
-  for (const part of [card, box]) part?.classList.toggle("chosen", event.type === "pointerenter");
+/** The face whose box, label or card has the pointer or the focus stands out in all three. */
+function choose(chosen: number): void {
+  for (const part of ["boxes", "labels", "faces"]) {
+    [...get(part).children].forEach((element, index) => {
+      element.classList.toggle("chosen", index === chosen);
+    });
+  }
+}
+
+/** Which child of `parent` an event is about; -1 for none. */
+function indexOf(parent: HTMLElement, event: Event): number {
+  return [...parent.children].findIndex((child) => child.contains(event.target as Node));
+}
+
+for (const part of ["boxes", "labels", "faces"]) {
+  const parent = get(part);
+  for (const name of ["pointerover", "focusin"]) {
+    parent.addEventListener(name, (event) => choose(indexOf(parent, event)));
+  }
+  for (const name of ["pointerleave", "focusout"]) parent.addEventListener(name, () => choose(-1));
+  parent.addEventListener("click", (event) => {
+    const index = indexOf(parent, event);
+    const card = get("faces").children[index];
+    if (!card) return;
+    const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
+    const target = part === "faces" ? get("boxes").children[index]! : card;
+    card.querySelector<HTMLElement>(".number")!.focus({ preventScroll: true });
+    target.scrollIntoView({ block: "nearest", behavior: still ? "instant" : "smooth" });
+    choose(index);
+  });
 }
 
 /** Keep the elements that are there, so that neither focus nor pointer gets lost. */

@@ -35,6 +35,8 @@ export interface RecordedView {
 interface Golden {
   constants: Constants;
   landmarks: string[];
+  /** Of a table of faces. */
+  columns: string[];
   similarity: Part<{ source: Point[]; target: Point[] }, Matrix>;
   warp: Part<
     { image: Packed; cases: { matrix: Matrix; size: Size; reflect: boolean }[] },

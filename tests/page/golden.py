@@ -20,13 +20,14 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from agelens.faces import Faces
 from agelens.page.constants import constants
 from agelens.pipeline.align import align_face, fit_similarity, warp
 from agelens.pipeline.calibration import Calibration, density_rank, intervals, quantile
 from agelens.pipeline.detect import FaceDetector
 from agelens.pipeline.memory import FaceMemory, frame_weight
 from agelens.pipeline.quality import measure_quality
-from agelens.types import Landmarks, Quality
+from agelens.types import Box, Face, Interval, Landmarks, Quality
 
 ROOT = Path(__file__).parent.parent.parent
 FILE = ROOT / "page" / "test" / "golden.json"
@@ -300,7 +301,15 @@ PARTS: dict[str, tuple[Callable[[], Json], Callable[[Json], Any]]] = {
 
 def facts() -> Json:
     """What the TypeScript has to know without computing it."""
-    return {"constants": constants(), "landmarks": [field.name for field in fields(Landmarks)]}
+    landmarks, box = Landmarks.from_array(np.array(LANDMARKS)), Box(0, 0, 1, 1)
+    quality = Quality(0, 0, 0, 0, 0, 0)
+    face = Face(0, Interval(0, 1, 0.9), box, landmarks, 1, quality, np.ones(1), np.zeros(1))
+    (row,) = Faces((face,), "").to_rows(at_least=[18])
+    return {
+        "constants": constants(),
+        "landmarks": [field.name for field in fields(Landmarks)],
+        "columns": list(row),
+    }
 
 
 if __name__ == "__main__":

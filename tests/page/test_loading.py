@@ -92,6 +92,6 @@ def test_a_new_version_takes_the_place_of_the_one_that_is_kept(
         script = "navigator.serviceWorker.ready.then(r => arguments[0](r.active.state))"
         wait(lambda: browser.execute_async_script(script) == "activated")
         index = tmp_path / "index.html"
-        index.write_text(index.read_text().replace("Choose a picture", "Choose another"))
+        index.write_text(index.read_text().replace("Choose pictures", "Choose another"))
         browser.get(url)
         assert text(browser, "choose") == "Choose another"

@@ -66,7 +66,9 @@ def test_paste_drop_and_keyboard(browser: Any, site: str) -> None:
         browser.switch_to.active_element.send_keys(Keys.TAB)
     browser.switch_to.active_element.send_keys(Keys.ENTER)
     (adult,) = wait(lambda: faces(browser))
-    browser.switch_to.active_element.send_keys(Keys.TAB, Keys.BACKSPACE, Keys.DELETE, Keys.DELETE)
+    while browser.switch_to.active_element.get_attribute("id") != "age":
+        browser.switch_to.active_element.send_keys(Keys.TAB)
+    browser.switch_to.active_element.send_keys(Keys.BACKSPACE, Keys.DELETE, Keys.DELETE)
     assert find(browser, "age").get_attribute("value") == ""
     browser.execute_script("document.querySelector('#faces').replaceChildren()")
     fire(browser, "drop", example)

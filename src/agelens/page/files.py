@@ -18,7 +18,7 @@ from agelens import __version__
 from agelens.errors import AgelensError
 from agelens.files import atomic_path
 from agelens.page.constants import constants
-from agelens.pipeline.model import AgeModel
+from agelens.pipeline.model import SHIPPED, AgeModel
 from agelens.pipeline.session import shipped
 
 STATIC = Path(__file__).parent / "static"
@@ -107,6 +107,9 @@ def manifest(
         min_score: faces that the detector is less sure of, 0 to 1, are left out.
         service: address of ``/v1/estimate``, absolute or from the page; None offers no switch.
     """
+    known = model.metadata
+    if model.name in SHIPPED:
+        known = known | {"name": model.name}
     detector, age = (_describe(name, data) for name, data in model_files(model).items())
     return {
         "version": __version__,
@@ -115,7 +118,7 @@ def manifest(
         "constants": constants(),
         "service": service,
         "detector": detector,
-        "age": age | {"metadata": model.metadata},
+        "age": age | {"metadata": known},
     }
 
 
