@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import resource
+import signal
+import subprocess
 from pathlib import Path
 
 import av
@@ -176,6 +180,38 @@ def test_a_place_that_cannot_be_written_is_a_sentence(
     for options in ({"output": place}, {"rows": place}):
         with pytest.raises(AgelensError, match="cannot be written"):
             run(VideoFile(clip), estimator, **options)  # type: ignore[arg-type]
+
+
+def test_a_device_is_written_to_and_never_replaced(
+    portrait: Path, tmp_path: Path, estimator: AgeEstimator
+) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with subprocess.Popen(["cat", str(pipe)], stdout=subprocess.PIPE) as reader:
+        run(VideoFile(portrait), estimator, rows=pipe)
+        assert reader.stdout is not None
+        assert len(reader.stdout.read().splitlines()) >= 10
+    with pytest.raises(OutputError, match="no file"):
+        run(VideoFile(portrait), estimator, output=pipe)
+    assert pipe.is_fifo()
+
+
+@pytest.mark.parametrize("form", list(RowFormat))
+def test_a_full_disk_is_a_sentence_and_leaves_no_part(
+    portrait: Path, tmp_path: Path, estimator: AgeEstimator, form: RowFormat
+) -> None:
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (900, limit[1]))  # as a disk of so many bytes
+        with pytest.raises(OutputError, match="cannot be written"):
+            run(VideoFile(portrait), estimator, form=form, rows=tmp_path / "rows")
+        with pytest.raises(OutputError, match="cannot be written"):
+            run(VideoFile(portrait), estimator, output=tmp_path / "out.mp4")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+        signal.signal(signal.SIGXFSZ, before)
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_command_names_the_people_and_takes_the_form_from_the_ending(

@@ -16,6 +16,7 @@ import cv2
 import numpy as np
 from av import VideoFrame
 from av.error import FFmpegError
+from av.video.reformatter import VideoReformatter
 from numpy.typing import NDArray
 
 from agelens.errors import VideoError
@@ -100,6 +101,7 @@ class VideoFile:
                 given by then.
         """
         count, last = 0, -1.0
+        reformatter = VideoReformatter()  # one for all frames: each new one is set up for 2 ms
         begin: float | None = None
         for frame in self._decoded():
             moment = frame.time
@@ -111,7 +113,7 @@ class VideoFile:
             if count and not moment > last:
                 moment = last + 1 / self.fps
             last = max(moment, 0.0)
-            yield Frame(count, last, _upright(frame), time.monotonic())
+            yield Frame(count, last, _upright(frame, reformatter), time.monotonic())
             count += 1
         if count == 0:
             raise VideoError(f"{self.path}: holds no frame that can be decoded")
@@ -256,8 +258,10 @@ class Camera:
             self._capture.release()
 
 
-def _upright(frame: VideoFrame) -> Pixels:
-    pixels: Pixels = frame.to_ndarray(format="rgb24")  # type: ignore[assignment]
+def _upright(frame: VideoFrame, reformatter: VideoReformatter) -> Pixels:
+    # The size stays, so that there is nothing to interpolate but colours.
+    converted = reformatter.reformat(frame, format="rgb24", interpolation="FAST_BILINEAR")
+    pixels: Pixels = converted.to_ndarray()  # type: ignore[assignment]
     turns = round(frame.rotation / 90) % 4
     return np.ascontiguousarray(np.rot90(pixels, turns)) if turns else pixels
 

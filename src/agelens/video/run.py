@@ -230,10 +230,10 @@ def _check_places(
     try:
         for place in files:
             inputs.refuse(place)
-        if (
-            len(files) == 2
-            and len({os.path.normcase(os.path.realpath(each)) for each in files}) < 2
-        ):
+        if output is not None and output.exists() and not output.is_file():
+            raise OutputError(f"{output}: no file; the video needs one of its own")
+        real = {os.path.normcase(os.path.realpath(place)) for place in files}
+        if len(real) < len(files):
             raise OutputError(f"{output}: the video and the rows need a file each")
     except OutputError:
         source.close()

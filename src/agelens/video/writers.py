@@ -62,12 +62,12 @@ def to_row(frame: int, time: float, tracked: TrackedFace) -> Row:
 
 @contextmanager
 def row_writer(form: RowFormat, place: Path | TextIO | None) -> Iterator[WriteRow]:
-    """What writes a row. JSON lines and CSV are written as they come, Parquet whole or not at all.
+    """What writes a row. A stream gets each row at once, a file appears whole at the end.
 
     Args:
         form: of the rows.
         place: a file, or an open text stream, which Parquet cannot be written to; None leaves the
-            rows out.
+            rows out. What is there and no file, such as a pipe or a device, is taken as a stream.
 
     Raises:
         OutputError: Parquet without a file, or a file that cannot be written.
@@ -82,13 +82,18 @@ def row_writer(form: RowFormat, place: Path | TextIO | None) -> Iterator[WriteRo
             yield write
     elif not isinstance(place, Path):
         yield _text_writer(form, place)
-    else:
+    elif place.exists() and not place.is_file():
         try:
-            place.parent.mkdir(parents=True, exist_ok=True)
             with place.open("w", encoding="utf-8", newline="") as stream:
                 yield _text_writer(form, stream)
         except OSError as error:
             raise OutputError(f"{place}: cannot be written ({error.strerror})") from error
+    else:
+        with (
+            atomic_path(place) as partial,
+            partial.open("w", encoding="utf-8", newline="") as stream,
+        ):
+            yield _text_writer(form, stream)
 
 
 def _text_writer(form: RowFormat, stream: TextIO) -> WriteRow:
