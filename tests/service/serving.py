@@ -31,6 +31,14 @@ def picture(width: int, height: int, form: str = "PNG", **options: Any) -> bytes
     return stream.getvalue()
 
 
+def noise(width: int, height: int, form: str, **options: Any) -> bytes:
+    """A picture with some work for its decoder."""
+    stream = io.BytesIO()
+    small = Image.effect_noise((width // 8, height // 8), 80).convert("RGB")
+    small.resize((width, height)).save(stream, form, **options)
+    return stream.getvalue()
+
+
 def estimate(client: TestClient, body: bytes, **options: Any) -> Any:
     return client.post("/v1/estimate", content=body, headers=JPEG, **options)
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import queue
 import threading
 import time
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
@@ -185,3 +187,29 @@ def test_keys_rates_and_the_page() -> None:
         late = client.get("/v1/model", headers=good)
         assert late.status_code == 429
         assert int(late.headers["retry-after"]) > 1
+
+
+def test_traces_are_sent_where_that_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    received = queue.Queue[str]()
+
+    class Collector(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            received.put(self.path)
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    collector = ThreadingHTTPServer(("127.0.0.1", 0), Collector)
+    threading.Thread(target=collector.serve_forever, daemon=True).start()
+    place = f"http://127.0.0.1:{collector.server_address[1]}"
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", place)
+    monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "50")
+    try:
+        with TestClient(create_app(Settings(jobs=1, tracing=True))) as client:
+            assert client.get("/healthz").status_code == 200
+            assert received.get(timeout=20) == "/v1/traces"
+    finally:
+        collector.shutdown()

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import importlib.util
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
 from fastapi import FastAPI
+from fastapi.telemetry import TelemetryConfig
 from starlette.middleware.cors import CORSMiddleware
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
@@ -25,7 +27,7 @@ from agelens.service.operation import operation_routes
 from agelens.service.page import page_routes
 from agelens.service.problems import add_handlers
 from agelens.service.service import Service
-from agelens.service.settings import Settings, load_settings
+from agelens.service.settings import Settings, SettingsError, load_settings
 
 
 def create_app(settings: Settings | None = None, *, fetcher: Fetcher | None = None) -> FastAPI:
@@ -69,6 +71,7 @@ def create_app(settings: Settings | None = None, *, fetcher: Fetcher | None = No
         docs_url=None,  # their pages load scripts from elsewhere
         redoc_url=None,
         lifespan=lifespan,
+        telemetry=_telemetry(settings),
     )
     app.state.service = service
     add_handlers(app)
@@ -99,6 +102,18 @@ def _add_middleware(app: FastAPI, settings: Settings, service: Service) -> None:
     if settings.trusted_proxies:
         app.add_middleware(ProxyHeadersMiddleware, trusted_hosts=list(settings.trusted_proxies))
     app.add_middleware(PeerAddress)
+
+
+def _telemetry(settings: Settings) -> TelemetryConfig:
+    """Spans of requests, if they are asked for: no metrics, and no logs, which would hold inputs.
+
+    Raises:
+        SettingsError: the packages for it are not installed.
+    """
+    if settings.tracing and importlib.util.find_spec("opentelemetry.exporter") is None:
+        raise SettingsError("tracing (AGELENS_TRACING) needs: pip install 'agelens[tracing]'")
+    on = settings.tracing
+    return {"tracing": on, "auto_configure": on, "metrics": False, "logs": False}
 
 
 def _connections(settings: Settings) -> Connections:

@@ -30,7 +30,7 @@ from PIL import Image
 from agelens.errors import AgelensError, ImageError, ImageTooLargeError, UnreadableImageError
 from agelens.estimator import AgeEstimator
 from agelens.pipeline.detect import FaceDetector
-from agelens.pipeline.images import load_image
+from agelens.pipeline.images import FORMATS, load_image
 from agelens.types import Face
 
 log = logging.getLogger("agelens.service")
@@ -133,7 +133,7 @@ class Decoder:
     def estimate(self, data: bytes, request: PictureRequest) -> PictureResult:
         """The serve flow for the bytes of one picture, within its processor time."""
         try:
-            pixels = _pixels_of(data)
+            pixels = self._pixels_of(data)
             if request.only_quick and pixels > QUICK_PIXELS:
                 return PictureResult(error=NOT_QUICK)
             limit = FREE_SECONDS + self._settings.megapixel_seconds * pixels / 1e6
@@ -146,6 +146,16 @@ class Decoder:
         except Exception:  # the edge of this process, and it logs
             log.exception("a decoder failed on a picture of %d bytes", len(data))
             return PictureResult(error="failed", reason="the picture made its decoder fail")
+
+    def _pixels_of(self, data: bytes) -> int:
+        """How many pixels a picture says it has, nothing decoded; where it is unclear, the most."""
+        if not data:
+            raise UnreadableImageError("picture", "the file is empty")
+        try:
+            with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+                return image.width * image.height
+        except Exception:  # noqa: BLE001 - `load_image` says what is wrong with it
+            return self._settings.max_pixels
 
     def _flow(self, data: bytes, request: PictureRequest) -> PictureResult:
         estimator = self._estimators[request.model]
@@ -167,17 +177,6 @@ def _as_dict(face: Face, ages: tuple[int, ...]) -> dict[str, Any]:
     if ages:
         values["at_least"] = {str(age): face.at_least(age) for age in ages}
     return values
-
-
-def _pixels_of(data: bytes) -> int:
-    """How many pixels a picture claims to have; nothing is decoded."""
-    if not data:
-        raise UnreadableImageError("picture", "the file is empty")
-    try:
-        with Image.open(io.BytesIO(data)) as image:
-            return image.width * image.height
-    except Exception:  # noqa: BLE001 - `load_image` says what is wrong with it
-        return 0
 
 
 @contextlib.contextmanager
