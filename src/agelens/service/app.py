@@ -20,6 +20,7 @@ from agelens.service.access import describe_keys, key_guard, rate_guard
 from agelens.service.connections import STATE, Connections
 from agelens.service.estimate import estimate_routes
 from agelens.service.fetch import Fetcher
+from agelens.service.inference import inference_routes
 from agelens.service.keys import Keys
 from agelens.service.limits import RateLimiter
 from agelens.service.middleware import LastResort, Observation, PeerAddress
@@ -79,6 +80,7 @@ def create_app(settings: Settings | None = None, *, fetcher: Fetcher | None = No
     guard = key_guard(keys)
     rated = rate_guard(RateLimiter(settings.rate, settings.burst), guard)
     app.include_router(estimate_routes(service, settings, fetcher, rated))
+    app.include_router(inference_routes(service, settings, rated))
     app.include_router(operation_routes(service, guard))
     if settings.serves_page:
         shown = {"coverage": settings.coverage, "min_score": settings.min_score}

@@ -158,6 +158,22 @@ def _too_many(settings: Settings) -> BodyTooLargeError:
     return BodyTooLargeError(f"more than {settings.max_files} pictures; send them in parts")
 
 
+async def read_whole(request: Request, settings: Settings) -> bytes:
+    """A body of any type.
+
+    Raises:
+        BodyTooLargeError: it has too many bytes.
+        SlowRequestError: it did not arrive in time.
+    """
+    try:
+        async with asyncio.timeout(settings.receive_timeout):
+            return await _whole(request, settings.max_body)
+    except TimeoutError as error:
+        raise SlowRequestError(
+            f"the body did not arrive in {settings.receive_timeout:g} seconds"
+        ) from error
+
+
 async def _whole(request: Request, limit: int) -> bytes:
     return b"".join([chunk async for chunk in _limited(request, limit)])
 

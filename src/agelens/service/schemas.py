@@ -199,15 +199,18 @@ def _decoded(text: Any) -> Any:
         raise ValueError("data is not Base64") from error
 
 
+Base64Data = Annotated[
+    bytes,
+    BeforeValidator(_decoded),
+    WithJsonSchema({"type": "string", "contentEncoding": "base64"}),
+]
+
+
 class DataV1(Schema):
     """A picture as Base64."""
 
     name: str = Field("data", description="What the answer calls it.")
-    data: Annotated[
-        bytes,
-        BeforeValidator(_decoded),
-        WithJsonSchema({"type": "string", "contentEncoding": "base64"}),
-    ]
+    data: Base64Data
 
 
 class ManyV1(Schema):
