@@ -30,7 +30,8 @@ from PIL import Image
 from agelens.errors import AgelensError, ImageError, ImageTooLargeError, UnreadableImageError
 from agelens.estimator import AgeEstimator
 from agelens.pipeline.detect import FaceDetector
-from agelens.pipeline.images import FORMATS, load_image
+from agelens.pipeline.formats import FORMATS
+from agelens.pipeline.images import load_image
 from agelens.types import Face
 
 log = logging.getLogger("agelens.service")
