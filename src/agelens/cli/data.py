@@ -40,6 +40,9 @@ def data_prepare(
     licence: Annotated[
         str | None, typer.Option(help="On which terms it may be used. Needed with --labels.")
     ] = None,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Write over another dataset in the folder.")
+    ] = False,
     jobs: Jobs = None,
 ) -> None:
     """Look at every file, find faces and duplicates, split, and write a manifest."""
@@ -63,6 +66,7 @@ def data_prepare(
             about=Source(name, licence) if name and licence else None,
             labels=labels,
             columns=parse_columns(columns),
+            replace=replace,
             progress=updater(bar),
         )
     _print_dataset(dataset)

@@ -46,7 +46,8 @@ def join(
         progress: called with the number of faces looked at and their total.
 
     Raises:
-        DataError: fewer than two, two of one name, or no folder holds the pictures of all.
+        DataError: fewer than two, two of one name, no folder holds the pictures of all, or `folder`
+            holds another dataset.
     """
     sources = [source for dataset in datasets for source in dataset.sources]
     names = [source.name for source in sources]
@@ -55,6 +56,8 @@ def join(
         raise DataError("name two prepared datasets or more to join")
     if twice:
         raise DataError(f"two datasets are named {twice[0]!r}; prepare one with another --name")
+    made_from = " and ".join(sorted(names))
+    manifest.refuse_another(folder, made_from)
     roots = [dataset.root.resolve() for dataset in datasets]
     try:
         root = Path(os.path.commonpath(roots))
@@ -72,7 +75,7 @@ def join(
     _group_copies(frame, root, datasets[0].template, jobs, progress)
     held = frame["split"].map({name: order for order, (name, _) in enumerate(PARTS)}).astype(float)
     frame[manifest.COPY_FLAG] = held < held.groupby(frame["duplicate_group"]).transform("max")
-    return manifest.save(folder, root, frame, datasets[0].template, sources)
+    return manifest.save(folder, root, frame, datasets[0].template, sources, made_from=made_from)
 
 
 def _group_copies(

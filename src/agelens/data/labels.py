@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import codecs
+import io
+import math
+import re
+import unicodedata
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-import numpy as np
 import pandas as pd
 
 from agelens.ages import MAX_AGE
@@ -17,6 +21,10 @@ from agelens.errors import DataError
 
 NAMES = ("path", "age", "age_low", "age_high", "gender", "ethnicity", "split")
 """What a table can say of a file: its path, its age or the ends of a band, and what it may lack."""
+SEPARATORS = (",", ";", "\t", "|")
+MISSING = frozenset(["", "na", "n/a", "nan", "null", "none", "unknown", "-", "?"])
+"""How tables write, in any case, that an age is not known."""
+_BAND = re.compile(r"\s*(?P<low>\d+)\s*(?:-|–|to)\s*(?P<high>\d+)\s*")
 
 
 def parse_columns(text: str) -> dict[str, str]:
@@ -52,10 +60,11 @@ class LabelTable:
     def read(cls, file: Path, columns: Mapping[str, str]) -> LabelTable:
         """Read a CSV or Parquet file; the file's beginning tells which it is.
 
-        An age is a number, in completed years: 23.9 is 23. One that is missing, no number, or not
-        from 0 to 116 is None. So are both ends of a band where one is, or where the first is not
-        the lower; a band beside an age is passed over. Gender and ethnicity are any texts, kept as
-        they are; empty is None. A split is a name of `agelens.data.split.PARTS`.
+        Of a CSV file the separator (comma, semicolon, tab or bar) and the encoding (UTF-8, UTF-16
+        or Windows-1252) are recognised. An age is a number, in completed years: 23.9 is 23; or a
+        band, as in "20-29". One that is missing (see `MISSING`) is None. So are both ends of a
+        band where one is missing; a band beside an age is passed over. Gender and ethnicity are
+        any texts, kept as they are; empty is None. A split is a name of `agelens.data.split.PARTS`.
 
         Args:
             file: the table.
@@ -63,7 +72,8 @@ class LabelTable:
                 ends of its band, must be there; the others where they are named here.
 
         Raises:
-            DataError: the file is missing or broken, or lacks a column, or a split is no part.
+            DataError: the file is missing or broken, or lacks a column; or a value is wrong, whose
+                row is named.
         """
         frame = _read(file)
         called = {name: columns.get(name, name) for name in NAMES}
@@ -84,22 +94,27 @@ class LabelTable:
         for split in splits:
             if split is not None and split not in parts:
                 raise DataError(f"{file}: the split {split!r} is none of: {', '.join(parts)}")
-        ages, lows, highs = (_ages(frame, called[name]) for name in ("age", "age_low", "age_high"))
-        bands = map(_band, ages, lows, highs)
-        labels = [
-            Labels(age, gender, ethnicity, low, high, split)
-            for age, gender, ethnicity, (low, high), split in zip(
-                ages, genders, ethnicities, bands, splits, strict=True
-            )
-        ]
+        years = [_texts(frame, called[name]) for name in ("age", "age_low", "age_high")]
+        labels = []
+        for row, values in enumerate(zip(*years, genders, ethnicities, splits, strict=True), 2):
+            *ages, gender, ethnicity, split = values
+            try:
+                age, low, high = _age_and_band(*ages)
+            except ValueError as error:
+                raise DataError(
+                    f"{file}, row {row}: {error}; leave it empty where it is not known"
+                ) from error
+            labels.append(Labels(age, gender, ethnicity, low, high, split))
         return cls(file, list(zip((path or "" for path in paths), labels, strict=True)))
 
-    def match(self, files: Sequence[str]) -> tuple[dict[str, Labels], int]:
+    def match(self, root: Path, files: Sequence[str]) -> tuple[dict[str, Labels], int]:
         """Find the files that the rows name.
 
         Args:
-            files: paths below the dataset's root, with forward slashes. A row names one by its
-                path, or by its bare name where only one file has it.
+            root: the dataset's folder.
+            files: paths below it, with forward slashes. A row names one by its path, absolute or
+                from the root on, or by its bare name where only one file has it. Letters with
+                accents are the same in every form of Unicode.
 
         Returns:
             The labels of each named file, and the number of rows whose file is not there.
@@ -109,14 +124,17 @@ class LabelTable:
                 be several files.
         """
         places = defaultdict(list)
-        for file in files:
-            places[PurePosixPath(file).name].append(file)
-        known = set(files)
+        known = {_composed(file): file for file in files}
+        for name, file in known.items():
+            places[PurePosixPath(name).name].append(file)
+        roots = [_composed(place.as_posix()) + "/" for place in (root.absolute(), root.resolve())]
         found: dict[str, Labels] = {}
         missing = 0
         for path, labels in self.rows:
-            name = PurePosixPath(path.replace("\\", "/")).as_posix()
-            candidates = [name] if name in known else places.get(name, [])
+            name = _composed(PurePosixPath(path.replace("\\", "/")).as_posix())
+            for start in roots:
+                name = name.removeprefix(start)
+            candidates = [known[name]] if name in known else places.get(name, [])
             if not candidates:
                 missing += 1
             elif len(candidates) > 1:
@@ -134,30 +152,66 @@ class LabelTable:
 
 def _read(file: Path) -> pd.DataFrame:
     try:
-        with file.open("rb") as stream:
-            parquet = stream.read(4) == b"PAR1"
-        if parquet:
+        data = file.read_bytes()
+        if data.startswith(b"PAR1"):
             # With NumPy's types, whole numbers beside a missing one would become 1.0.
-            return pd.read_parquet(file, dtype_backend="numpy_nullable")
+            return pd.read_parquet(io.BytesIO(data), dtype_backend="numpy_nullable")
+        text = _decoded(data)
+        head = text.partition("\n")[0]
+        separator = max(SEPARATORS, key=head.count)
         # Texts, so that "NA" stays a gender and "007.jpg" a path.
-        return pd.read_csv(file, dtype=str, keep_default_na=False, index_col=False)
+        return pd.read_csv(
+            io.StringIO(text), sep=separator, dtype=str, keep_default_na=False, index_col=False
+        )
     except FileNotFoundError as error:
         raise DataError(f"{file}: no such file") from error
     except (OSError, ValueError) as error:
         raise DataError(f"{file}: cannot be read as CSV or Parquet ({error})") from error
 
 
-def _ages(frame: pd.DataFrame, column: str) -> list[int | None]:
-    if column not in frame:
-        return [None] * len(frame)
-    numbers = pd.to_numeric(frame[column], errors="coerce").to_numpy(np.float64, na_value=np.nan)
-    return [int(years) if 0 <= years <= MAX_AGE else None for years in np.floor(numbers)]
+def _decoded(data: bytes) -> str:
+    """Text in UTF-16 with its mark, in UTF-8 with or without, or else as Windows writes it."""
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return data.decode("utf-16")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return data.decode("cp1252")
 
 
-def _band(age: int | None, low: int | None, high: int | None) -> tuple[int | None, int | None]:
-    if age is not None or low is None or high is None or low > high:
-        return None, None
-    return low, high
+def _composed(name: str) -> str:
+    """With each accent in one character with its letter, as macOS does not write it."""
+    return unicodedata.normalize("NFC", name)
+
+
+def _age_and_band(
+    age: str | None, low: str | None, high: str | None
+) -> tuple[int | None, int | None, int | None]:
+    """The age, and the band where there is no age.
+
+    Raises:
+        ValueError: a value is no age, or a band's ends are the wrong way round.
+    """
+    if age is not None and (match := _BAND.fullmatch(age)):
+        age, low, high = None, match["low"], match["high"]
+    years, first, last = (_years(text) for text in (age, low, high))
+    if years is not None or first is None or last is None:
+        return years, None, None
+    if first > last:
+        raise ValueError(f"the band from {first} to {last} ends before it begins")
+    return None, first, last
+
+
+def _years(text: str | None) -> int | None:
+    if text is None or text.strip().casefold() in MISSING:
+        return None
+    try:
+        years = float(text.replace(",", "."))
+    except ValueError:
+        years = math.nan
+    if not 0 <= years < MAX_AGE + 1:
+        raise ValueError(f"{text!r} is no age from 0 to {MAX_AGE}")
+    return int(years)
 
 
 def _texts(frame: pd.DataFrame, column: str) -> list[str | None]:

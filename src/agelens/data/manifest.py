@@ -188,14 +188,20 @@ def save(
     template: NDArray[np.float64],
     sources: Sequence[Source],
     unmatched: int | None = None,
+    *,
+    made_from: str,
 ) -> Dataset:
-    """Write manifest.parquet and dataset.json into `folder`, each whole or not at all."""
+    """Write manifest.parquet and dataset.json into `folder`, each whole or not at all.
+
+    `made_from` names the archive or folder, so that another does not replace it unasked.
+    """
     inside = root.resolve().is_relative_to(folder.resolve())
     about: dict[str, Any] = {
         "root": str(root.resolve().relative_to(folder.resolve()) if inside else root.resolve()),
         "template": template.tolist(),
         "digest": digest(manifest),
         "sources": [source._asdict() for source in sources],
+        "made_from": made_from,
     }
     if unmatched is not None:
         about["unmatched"] = unmatched
@@ -204,6 +210,23 @@ def save(
     with atomic_path(folder / "dataset.json") as path:
         path.write_text(json.dumps(about, indent=2) + "\n", "utf-8")
     return Dataset.load(folder)
+
+
+def refuse_another(folder: Path, made_from: str) -> None:
+    """Let pass a folder that holds no dataset, or the one that is made from this again.
+
+    Raises:
+        DataError: it holds a dataset that was made from something else.
+    """
+    try:
+        before = json.loads((folder / "dataset.json").read_text("utf-8")).get("made_from")
+    except (OSError, ValueError):
+        return
+    if before not in (None, made_from):
+        raise DataError(
+            f"{folder}: holds the dataset of {before}; choose another folder, or replace that "
+            "dataset with --replace"
+        )
 
 
 def landmarks_of(row: Any) -> Landmarks:

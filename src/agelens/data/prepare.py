@@ -28,6 +28,7 @@ def prepare(
     about: manifest.Source | None = None,
     labels: Path | None = None,
     columns: Mapping[str, str] | None = None,
+    replace: bool = False,
     progress: Progress = silent,
 ) -> manifest.Dataset:
     """Scan a dataset and write its manifest. Nothing of the source is changed or deleted.
@@ -43,6 +44,7 @@ def prepare(
         labels: a table of the pictures' labels, in place of what their names say. Pictures that
             it does not name have none, and other files that it does not name are left out.
         columns: the table's own names of its columns; see `LabelTable.read`.
+        replace: write over the dataset of another source in `folder`.
         progress: called with the number of files done and their total.
 
     Raises:
@@ -52,21 +54,24 @@ def prepare(
         raise DataError("--columns names the columns of a table: give the table with --labels")
     about = about or (UTKFACE if labels is None else UNNAMED)
     table = None if labels is None else LabelTable.read(labels, columns or {})
+    made_from = source.resolve().name
+    if not replace:
+        manifest.refuse_another(folder, made_from)
     folder.mkdir(parents=True, exist_ok=True)
     root, journal = unpack(source, folder / "images"), folder / "scan.jsonl"
     if table is None:
         rows = scan(root, journal, jobs=jobs, progress=progress)
         frame, template = manifest.build(rows, about.name)
-        return manifest.save(folder, root, frame, template, [about])
+        return manifest.save(folder, root, frame, template, [about], made_from=made_from)
     files = list(list_files(root))
-    found, unmatched = table.match(files)
+    found, unmatched = table.match(root, files)
     pictures = [path for path in files if path in found or Path(path).suffix.lower() in SUFFIXES]
     rows = scan(root, journal, jobs=jobs, progress=progress, files=pictures)
     # After the scan, whose journal outlives this table.
     rows = [_label(row, found.get(row["path"], UNKNOWN)) for row in rows]
     # Where a landmark lies in a picture means nothing here, so no template can be learnt.
     frame, template = manifest.build(rows, about.name, AgeModel("light").template)
-    return manifest.save(folder, root, frame, template, [about], unmatched)
+    return manifest.save(folder, root, frame, template, [about], unmatched, made_from=made_from)
 
 
 def summary(frame: pd.DataFrame, unmatched: int | None = None) -> dict[str, dict[str, int]]:
