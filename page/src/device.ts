@@ -9,6 +9,17 @@ interface Waiting {
   reject: (error: Error) => void;
 }
 
+/** What the page must know of its models. */
+export async function fetchManifest(): Promise<Manifest> {
+  try {
+    const response = await fetch("models/manifest.json", { cache: "no-cache" });
+    if (!response.ok) throw new Error(`status ${response.status}`);
+    return (await response.json()) as Manifest;
+  } catch (error) {
+    throw new Error(`the page could not be loaded fully (${(error as Error).message}); reload it`);
+  }
+}
+
 export class Device {
   /** Resolves, with what computes in words, once the models are loaded. */
   readonly ready: Promise<string>;

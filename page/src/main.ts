@@ -2,16 +2,17 @@
 
 import exampleUrl from "../../examples/astronaut.jpg?url";
 import { Camera } from "./camera";
-import { Device } from "./device";
+import { Device, fetchManifest } from "./device";
 import { Gallery } from "./gallery";
 import type { Compute } from "./model";
 import type { Result } from "./results";
 import { ask, ServiceError } from "./service";
 import type { Manifest, Picture } from "./types";
-import { describe, get, showFaces } from "./view";
+import { describe, get, guide, showFaces } from "./view";
 
 const photo = get<HTMLImageElement>("photo");
 const video = get<HTMLVideoElement>("video");
+const still = get<HTMLCanvasElement>("still");
 const file = get<HTMLInputElement>("file");
 const send = get<HTMLInputElement>("send");
 const age = get<HTMLInputElement>("age");
@@ -43,16 +44,6 @@ const NO_FACE = "No face was found. A closer or brighter picture may help.";
 const countWords = (count: number) => (count === 1 ? "One face" : `${count} faces, largest first`);
 
 const sentence = (words: string) => `${words[0]!.toUpperCase()}${words.slice(1)}.`;
-
-async function fetchManifest(): Promise<Manifest> {
-  try {
-    const response = await fetch("models/manifest.json", { cache: "no-cache" });
-    if (!response.ok) throw new Error(`status ${response.status}`);
-    return (await response.json()) as Manifest;
-  } catch (error) {
-    throw new Error(`the page could not be loaded fully (${(error as Error).message}); reload it`);
-  }
-}
 
 /** This device; its models are loaded at the first call, with a bar. */
 function load(manifest: Manifest): Device {
@@ -106,7 +97,7 @@ function stage(what: "photo" | "video" | "empty", ratio = 1): void {
   get("frame").hidden = what === "empty";
   photo.hidden = what !== "photo";
   video.hidden = what !== "video";
-  get("fps").hidden = true;
+  for (const part of ["fps", "still", "guide"]) get(part).hidden = true;
   get("frame").style.setProperty("--ratio", `${ratio}`);
   get("frame").classList.toggle("mirrored", what === "video" && camera.mirrored);
 }
@@ -194,10 +185,17 @@ async function startCamera(): Promise<void> {
   const times: number[] = [];
   while (camera.on && mine === turn) {
     try {
-      const picture = await estimateFrame(await camera.frame());
+      const frame = await camera.frame();
+      const shown = await createImageBitmap(frame);
+      const picture = await estimateFrame(frame);
       if (!camera.on || mine !== turn) return;
       stage("video", video.videoWidth / video.videoHeight); // a phone may have been turned
+      // The frame whose faces are known is shown, and not the newer one that the camera has by now.
+      still.hidden = false;
+      [still.width, still.height] = [shown.width, shown.height];
+      still.getContext("bitmaprenderer")!.transferFromImageBitmap(shown);
       showFaces(picture, camera.mirrored, true);
+      guide(picture.faces);
       say(picture.faces.length ? countWords(picture.faces.length) : "No face in view");
       times.push(performance.now());
       if (times.length > 30) times.shift();

@@ -135,19 +135,22 @@ function choose(chosen: number): void {
   }
 }
 
-/** Which child of `parent` an event is about; -1 for none. */
-function indexOf(parent: HTMLElement, event: Event): number {
-  return [...parent.children].findIndex((child) => child.contains(event.target as Node));
+/** Which child of `parent` something is in; -1 for none. */
+function indexOf(parent: HTMLElement, target: EventTarget | null): number {
+  return [...parent.children].findIndex((child) => child.contains(target as Node | null));
 }
 
 for (const part of ["boxes", "labels", "faces"]) {
   const parent = get(part);
   for (const name of ["pointerover", "focusin"]) {
-    parent.addEventListener(name, (event) => choose(indexOf(parent, event)));
+    parent.addEventListener(name, (event) => choose(indexOf(parent, event.target)));
   }
-  for (const name of ["pointerleave", "focusout"]) parent.addEventListener(name, () => choose(-1));
+  parent.addEventListener("focusout", () => choose(-1));
+  parent.addEventListener("pointerleave", () =>
+    choose(indexOf(get("faces"), document.activeElement)),
+  );
   parent.addEventListener("click", (event) => {
-    const index = indexOf(parent, event);
+    const index = indexOf(parent, event.target);
     const card = get("faces").children[index];
     if (!card) return;
     const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
@@ -156,6 +159,16 @@ for (const part of ["boxes", "labels", "faces"]) {
     target.scrollIntoView({ block: "nearest", behavior: still ? "instant" : "smooth" });
     choose(index);
   });
+}
+
+/** What whoever is before the camera can do for a better estimate; nothing once the face is good. */
+export function guide(faces: readonly Face[]): void {
+  const [face] = faces;
+  const [reason] = face?.quality.reasons ?? [];
+  get("guide").hidden = face !== undefined && reason === undefined;
+  const words = reason ? HINTS[reason] : "Move your face into the oval";
+  const text = get("guide").firstElementChild!;
+  if (text.textContent !== words) text.textContent = words;
 }
 
 /** Keep the elements that are there, so that neither focus nor pointer gets lost. */

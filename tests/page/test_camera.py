@@ -34,9 +34,39 @@ def test_the_camera_is_mirrored_and_tells_its_speed(camera: Any, site: str) -> N
     assert face["box"]["x2"] < 320  # of 640: left in the camera's picture, right in the mirror
     left = camera.execute_script("return document.querySelector('#boxes > div').style.left")
     assert float(left[:-1]) == pytest.approx(100 * (1 - face["box"]["x2"] / 640), abs=2)
+    # What is shown is the frame that was looked at, and the guide is gone: the face is good.
+    size = "const c = document.getElementById('still'); return [c.width, c.height]"
+    assert camera.execute_script(size) == [640, 480]
+    assert find(camera, "still").is_displayed()
+    assert not find(camera, "guide").is_displayed()
     find(camera, "camera").click()
     wait(lambda: not faces(camera))
     assert not find(camera, "video").is_displayed()
+
+
+@in_browser
+def test_a_guide_says_what_to_do_until_the_face_is_good(camera: Any, site: str) -> None:
+    granted = {"permission": {"name": "camera"}, "setting": "granted", "origin": site}
+    camera.execute_cdp_cmd("Browser.setPermission", granted)
+    camera.get(site)
+    # The camera's picture is made dark, then nothing at all.
+    camera.execute_script(
+        """const real = window.createImageBitmap; window.light = 0.05;
+        window.createImageBitmap = (source, ...more) => {
+          if (!(source instanceof HTMLVideoElement)) return real(source, ...more);
+          const canvas = new OffscreenCanvas(640, 480), context = canvas.getContext('2d');
+          context.filter = `brightness(${window.light})`;
+          context.drawImage(source, 0, 0, 640, 480);
+          return real(canvas);
+        };"""
+    )
+    find(camera, "camera").click()
+    wait(lambda: "more light" in text(camera, "guide"))
+    camera.execute_script("window.light = 0")
+    wait(lambda: "into the oval" in text(camera, "guide"))
+    camera.execute_script("window.light = 1")
+    wait(lambda: faces(camera) and not find(camera, "guide").is_displayed())
+    find(camera, "camera").click()
 
 
 @in_browser

@@ -95,3 +95,12 @@ def test_a_new_version_takes_the_place_of_the_one_that_is_kept(
         index.write_text(index.read_text().replace("Choose pictures", "Choose another"))
         browser.get(url)
         assert text(browser, "choose") == "Choose another"
+
+
+@in_browser
+def test_without_scripts_the_page_says_that_it_needs_them(site: str) -> None:
+    with chromium("--blink-settings=scriptEnabled=false") as driver:
+        driver.get(site)
+        words = driver.find_element("tag name", "body").text
+    assert "needs JavaScript" in words
+    assert "Choose" not in words

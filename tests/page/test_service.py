@@ -61,8 +61,7 @@ def test_the_service_gives_the_page_and_answers_its_switch(browser: Any) -> None
     from agelens.service.app import create_app
     from agelens.service.settings import Settings
 
-    app = create_app(Settings(model="light", jobs=1, api_keys=("secret",)))
-    app.include_router(page_routes(app.state.service.estimator.model))
+    app = create_app(Settings(model="light", jobs=1, api_keys=("a-key-of-the-test",), page=True))
     server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="error"))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
@@ -81,14 +80,14 @@ def test_the_service_gives_the_page_and_answers_its_switch(browser: Any) -> None
         assert "sent to the service" in text(browser, "privacy")
         wait(lambda: find(browser, "unlock").is_displayed())
         assert "key" in text(browser)
-        find(browser, "key").send_keys("secret", Keys.ENTER)
+        find(browser, "key").send_keys("a-key-of-the-test", Keys.ENTER)
         (there,) = wait(lambda: faces(browser))
         assert "distribution" not in there
         assert there["box"] == pytest.approx(here["box"], abs=0.05)
         assert there["age"] == pytest.approx(here["age"], abs=0.3)
         assert set(there["at_least"]) == {"18"}
         found = browser.execute_async_script(
-            "fetch('metrics', {headers: {'X-API-Key': 'secret'}})"
+            "fetch('metrics', {headers: {'X-API-Key': 'a-key-of-the-test'}})"
             ".then(r => r.text()).then(arguments[0])"
         )
         assert 'agelens_requests_total{route="/v1/estimate",status="200"} 1.0' in found
