@@ -201,6 +201,12 @@ def test_a_missing_end_mark_costs_nothing(small: Image.Image) -> None:
         np.testing.assert_array_equal(load_image(cut), load_image(whole), err_msg=name)
 
 
+def test_a_pil_image_of_a_broken_file_is_read_as_its_file_is(small: Image.Image) -> None:
+    for name, whole, cut in without_end(small):
+        with Image.open(io.BytesIO(cut)) as image:
+            np.testing.assert_array_equal(load_image(image), load_image(whole), err_msg=name)
+
+
 def truncated(small: Image.Image) -> dict[str, Callable[[float], bytes]]:
     def cut(data: bytes) -> Callable[[float], bytes]:
         return lambda share: data[: round(len(data) * share)]

@@ -85,7 +85,7 @@ def _main(
 
 def main() -> None:
     """The `agelens` command. Errors become a sentence and an exit code here, and only here."""
-    warnings.filterwarnings("ignore", message="Image size .* exceeds limit")
+    warnings.filterwarnings("ignore", module=r"PIL\.")  # what is broken beside the pixels
     for stream in (sys.stdout, sys.stderr):  # names may hold what the terminal cannot show
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")

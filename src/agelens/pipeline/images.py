@@ -185,7 +185,14 @@ def _from_pil(image: Image.Image, name: str, max_pixels: int) -> NDArray[np.uint
     try:
         return _to_rgb(image)
     except DECODER_ERRORS as error:
-        raise UnreadableImageError(name, f"the image is broken ({error})") from error
+        file = getattr(image, "fp", None)
+        if file is None or image.tell() != 0:
+            raise UnreadableImageError(name, f"the image is broken ({error})") from error
+        place = file.tell()
+        file.seek(0)
+        data = file.read()
+        file.seek(place)
+        return _decode(data, name, max_pixels)
 
 
 def _to_rgb(image: Image.Image) -> NDArray[np.uint8]:
