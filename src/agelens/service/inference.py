@@ -135,9 +135,8 @@ def inference_routes(service: Service, settings: Settings, guard: Guard) -> APIR
 def _described(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """Statuses for OpenAPI."""
     content = {"application/json": {"schema": {"type": "object"}}}
-    return {
-        status: {"description": "As the protocol says.", "content": content} for status in statuses
-    }
+    answer = {"description": "As the protocol says.", "content": content}
+    return dict.fromkeys(statuses, answer)
 
 
 def _parsed(body: bytes) -> InferV2:
