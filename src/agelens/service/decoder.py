@@ -12,7 +12,6 @@ A decoder is no sandbox: it has the rights of the service's user.
 from __future__ import annotations
 
 import contextlib
-import io
 import json
 import logging
 import os
@@ -25,12 +24,11 @@ from typing import IO, Any
 
 import cv2
 import numpy as np
-from PIL import Image
 
 from agelens.errors import AgelensError, ImageError, ImageTooLargeError, UnreadableImageError
 from agelens.estimator import AgeEstimator
 from agelens.pipeline.detect import FaceDetector
-from agelens.pipeline.formats import FORMATS
+from agelens.pipeline.formats import open_image
 from agelens.pipeline.images import load_image
 from agelens.types import Face
 
@@ -153,7 +151,7 @@ class Decoder:
         if not data:
             raise UnreadableImageError("picture", "the file is empty")
         try:
-            with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+            with open_image(data, "picture") as image:
                 return image.width * image.height
         except Exception:  # noqa: BLE001 - `load_image` says what is wrong with it
             return self._settings.max_pixels

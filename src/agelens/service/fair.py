@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import OrderedDict, deque
 from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeVar
 
@@ -10,8 +10,8 @@ PICTURE_SECONDS, BYTE_SECONDS = 0.01, 1.5e-7
 """What a picture is thought to take, and each of its bytes, until pictures have been measured."""
 SMOOTHING = 0.2
 """How much the newest picture counts in what is thought of the next ones."""
-MAX_CLIENTS = 10_000
-"""Clients that are remembered; idle ones above this are forgotten, oldest first."""
+MAX_IDLE = 10_000
+"""Idle clients that are remembered; the one that is idle for longest is forgotten first."""
 
 
 class Job(Protocol):
@@ -56,7 +56,8 @@ class FairQueue(Generic[AnyJob]):
     """
 
     def __init__(self) -> None:
-        self._clients: dict[str, _Client[AnyJob]] = {}
+        self._clients: dict[str, _Client[AnyJob]] = {}  # those that are not idle
+        self._idle: OrderedDict[str, _Client[AnyJob]] = OrderedDict()
         self._now = 0.0  # virtual time at which the newest picture was started
         self._slowness = 1.0
 
@@ -70,6 +71,7 @@ class FairQueue(Generic[AnyJob]):
     def arrived(self, name: str, size: int) -> None:
         """Count it no more: it is pushed now, or it does not come."""
         self._known(name).pending -= _first_thought(size)
+        self._rest(name)
 
     def push(self, job: AnyJob, *, first: bool = False) -> None:
         """Add a picture, behind the others of its client or before them."""
@@ -82,16 +84,18 @@ class FairQueue(Generic[AnyJob]):
 
     def pop(self, *, costly: bool) -> AnyJob | None:
         """Take the next picture, None if there is none; a costly one only if `costly` is set."""
-        for client in sorted(self._clients.values(), key=lambda client: client.used):
+        for name, client in sorted(self._clients.items(), key=lambda item: item[1].used):
             for job in tuple(client.waiting):
-                if job.abandoned:
-                    self._take(client, job)
-                elif costly or not job.costly:
-                    self._take(client, job)
+                if not job.abandoned and job.costly and not costly:
+                    continue
+                client.waiting.remove(job)
+                client.pending -= _first_thought(job.size)
+                if not job.abandoned:
                     self._now = max(self._now, client.used)
                     client.used += client.slowness * _first_thought(job.size)
                     client.in_work += _first_thought(job.size)
                     return job
+            self._rest(name)
         return None
 
     def charge(self, job: AnyJob, seconds: float | None) -> None:
@@ -103,10 +107,11 @@ class FairQueue(Generic[AnyJob]):
             client.used += seconds
             client.slowness += SMOOTHING * (seconds / thought - client.slowness)
             self._slowness += SMOOTHING * (seconds / thought - self._slowness)
+        self._rest(job.client)
 
     def work_ahead(self, name: str) -> float:
         """Seconds of work that would be done before the next picture of this client is started."""
-        own = self._clients.get(name)
+        own = self._clients.get(name) or self._idle.get(name)
         before = own.slowness * own.pending if own else 0.0
         turn = before + self._slowness * PICTURE_SECONDS
         others = (client for client in self._clients.values() if client is not own)
@@ -116,21 +121,21 @@ class FairQueue(Generic[AnyJob]):
         """Seconds that the pictures in work still need, thought to be half of the whole."""
         return sum(client.slowness * client.in_work / 2 for client in self._clients.values())
 
-    def _take(self, client: _Client[AnyJob], job: AnyJob) -> None:
-        client.waiting.remove(job)
-        client.pending -= _first_thought(job.size)
-
     def _known(self, name: str) -> _Client[AnyJob]:
+        """A client that something is about to be known of."""
         client = self._clients.get(name)
         if client is None:
-            if len(self._clients) >= MAX_CLIENTS:
-                idle = [name for name, client in self._clients.items() if client.idle]
-                for old in idle[: max(1, len(idle) // 2)]:
-                    del self._clients[old]
-            client = self._clients[name] = _Client(self._now, self._slowness)
-        elif client.idle:
+            client = self._idle.pop(name, None) or _Client(self._now, self._slowness)
             client.used = max(client.used, self._now)
+            self._clients[name] = client
         return client
+
+    def _rest(self, name: str) -> None:
+        """Let a client be idle, if it is."""
+        if self._clients[name].idle:
+            self._idle[name] = self._clients.pop(name)
+            if len(self._idle) > MAX_IDLE:
+                self._idle.popitem(last=False)
 
 
 def _first_thought(size: int) -> float:
