@@ -18,6 +18,7 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -136,7 +137,7 @@ def _command(code: str) -> list[str]:
 def _environment() -> dict[str, str]:
     own = str(Path(sys.executable).parent)
     path = os.pathsep.join([own, os.environ["PATH"], "/usr/sbin"])
-    return {**os.environ, "PATH": path, "COLUMNS": "100", "NO_COLOR": "1", "TERM": "dumb"}
+    return {**os.environ, "PATH": path, "COLUMNS": "80", "NO_COLOR": "1", "TERM": "dumb"}
 
 
 def _shell(code: str, folder: Path, exit_code: int, place: str) -> str:
@@ -155,17 +156,24 @@ def _shell(code: str, folder: Path, exit_code: int, place: str) -> str:
 @contextlib.contextmanager
 def _until_the_end(code: str, folder: Path) -> Any:
     """Run a command in a group of its own, which is ended with the page."""
-    with subprocess.Popen(
-        _command(code),
-        cwd=folder,
-        env=_environment(),
-        start_new_session=True,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    ) as process:
+    with (
+        tempfile.TemporaryFile("w+") as said,
+        subprocess.Popen(
+            _command(code),
+            cwd=folder,
+            env=_environment(),
+            start_new_session=True,
+            stdout=said,
+            stderr=subprocess.STDOUT,
+        ) as process,
+    ):
         try:
             yield
             assert process.poll() is None, f"ended early: {code}"
+        except Exception as error:
+            said.seek(0)
+            error.add_note(f"{code}{said.read()}")
+            raise
         finally:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGTERM)

@@ -63,7 +63,7 @@ def labelled(photo: NDArray[np.uint8], tmp_path_factory: pytest.TempPathFactory)
     (folder / "faces").mkdir()
     rng = np.random.default_rng(0)
     lines = ["file,age"]
-    for index in range(720):
+    for index in range(800):
         Image.fromarray(make_chip(photo, rng)).save(folder / "faces" / f"{index:03}.jpg")
         lines.append(f"{index:03}.jpg,{index % 20 + 20}")
     (folder / "labels.csv").write_text("\n".join(lines) + "\n", "utf-8")
@@ -94,7 +94,7 @@ def test_a_page_runs_from_top_to_bottom(
     monkeypatch.chdir(folder)
     instead = {port: free_port() for port in ("8000", "8443")}
     instead |= {"epochs = 10": "epochs = 1", "size = 160": "size = 64"}
-    write = "AGELENS_WRITE_DOCS" in os.environ  # takes what is printed now into the page
+    write = "WRITE_DOCS" in os.environ  # takes what is printed now into the page
     written = run_page(page, folder, instead, compare=not write)
     if write:
         page.write_text(written, "utf-8")

@@ -51,7 +51,7 @@ __all__ = [
 EXTRAS = {
     "video": ("av", "supervision", "trackers"),
     "web": (
-        "fastapi", "httpcore2", "prometheus_client", "pydantic_settings", "python_multipart",
+        "fastapi", "httpcore2", "httptools", "prometheus_client", "pydantic_settings", "python_multipart",
         "starlette", "uvicorn",
     ),
 }  # fmt: skip
