@@ -51,8 +51,8 @@ __all__ = [
 EXTRAS = {
     "video": ("av", "supervision", "trackers"),
     "web": (
-        "fastapi", "httpcore2", "httptools", "prometheus_client", "pydantic_settings", "python_multipart",
-        "starlette", "uvicorn",
+        "fastapi", "httpcore2", "httptools", "prometheus_client", "pydantic_settings",
+        "python_multipart", "starlette", "uvicorn",
     ),
 }  # fmt: skip
 """What the extras bring besides what "train" does, by the name that is imported."""
