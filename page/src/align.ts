@@ -104,7 +104,7 @@ function mean(points: readonly Point[]): Point {
 }
 
 /** Round half to even, as Python does. */
-function rint(value: number): number {
+export function rint(value: number): number {
   const floor = Math.floor(value);
   return value - floor === 0.5 ? floor + (floor % 2) : Math.round(value);
 }

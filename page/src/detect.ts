@@ -1,6 +1,6 @@
 /** Faces in a picture: box, landmarks, score. See `agelens/pipeline/detect.py`, which says why. */
 
-import { apply, invert, reduce, sample } from "./align";
+import { apply, invert, reduce, rint, sample } from "./align";
 import type { Box, Detection, DetectorConstants, Matrix, Pixels, Point, Size } from "./types";
 
 /** The network: a view `[height, width, 3]` to boxes `[A, 16]` and logits `[A]`. */
@@ -25,34 +25,55 @@ interface View {
   angle: number;
 }
 
-/** A picture, and halves of halves of it: views at any scale are sampled without aliasing. */
+/** A reduction of a picture: its scale across and down, and pixels. */
+interface Level {
+  across: number;
+  down: number;
+  image: Pixels;
+}
+
+/** A picture and reductions of it: a view is sampled from the smallest that is larger. */
 class Pyramid {
-  private readonly levels: Pixels[];
-  private readonly deepest: number;
+  private readonly levels: Level[];
 
   constructor(image: Pixels) {
-    this.levels = [image];
-    this.deepest = Math.floor(Math.log2(Math.min(image.width, image.height)));
+    this.levels = [{ across: 1, down: 1, image }];
+  }
+
+  /** Halve the smallest reduction until half of it were below a scale. */
+  halve(scale: number): void {
+    let { across, down, image } = this.levels.at(-1)!;
+    while (scale <= across / 2 && Math.min(image.width, image.height) > 1) {
+      const [width, height] = [Math.floor(image.width / 2), Math.floor(image.height / 2)];
+      image = reduce(image, [0, 0, 2 * width, 2 * height], width, height);
+      [across, down] = [across / 2, down / 2];
+      this.levels.push({ across, down, image });
+    }
+  }
+
+  /** Add the picture at just this scale, for views of large parts of it. */
+  reduce(scale: number): void {
+    this.halve(scale);
+    const { across, down, image } = this.levels.at(-1)!;
+    const width = Math.max(1, rint((image.width * scale) / across));
+    const height = Math.max(1, rint((image.height * scale) / down));
+    if (scale >= across || (width === image.width && height === image.height)) return;
+    this.levels.push({
+      across: (across * width) / image.width,
+      down: (down * height) / image.height,
+      image: reduce(image, [0, 0, image.width, image.height], width, height),
+    });
   }
 
   /** What a view shows; black beside the picture. */
   pixels(view: View): Uint8Array {
-    const level = Math.min(Math.max(0, Math.floor(-Math.log2(view.scale))), this.deepest);
+    const enough = this.levels.filter((level) => level.across >= 0.98 * view.scale);
+    const { across, down, image } = enough.at(-1) ?? this.levels[0]!;
     const [a, b, c, d, e, f] = toMatrix(view);
-    const side = 2 ** level;
-    const [p, q, r, s] = [a * side, b * side, d * side, e * side];
+    const [p, q, r, s] = [a / across, b / down, d / across, e / down];
     // Sampling has whole numbers at pixel centres; agelens at their corners.
     const matrix: Matrix = [p, q, c + (p + q) / 2 - 0.5, r, s, f + (r + s) / 2 - 0.5];
-    return sample(this.level(level), invert(matrix), view.size, false);
-  }
-
-  private level(wanted: number): Pixels {
-    for (let level = this.levels.length; level <= wanted; level++) {
-      const image = this.levels[level - 1]!;
-      const [width, height] = [Math.floor(image.width / 2), Math.floor(image.height / 2)];
-      this.levels.push(reduce(image, [0, 0, 2 * width, 2 * height], width, height));
-    }
-    return this.levels[wanted]!;
+    return sample(image, invert(matrix), view.size, false);
   }
 }
 
@@ -72,6 +93,9 @@ export class FaceDetector {
     for (const border of this.known.borders) {
       const views = [whole(width, height, border, this.known)];
       if (border === first) views.push(...tiles(width, height, this.known));
+      for (const view of [...views].sort((one, other) => other.scale - one.scale)) {
+        pyramid.reduce(view.scale);
+      }
       const coarse: Candidate[] = [];
       for (const view of views) coarse.push(...(await this.search(pyramid, view)));
       kept = await this.refined(pyramid, suppress(coarse, this.known.overlap));
@@ -127,6 +151,7 @@ export class FaceDetector {
 
   /** What the network finds in a view of the picture. */
   private async search(pyramid: Pyramid, view: View): Promise<Candidate[]> {
+    pyramid.halve(view.scale);
     const { boxes, logits } = await this.network(pyramid.pixels(view), view.size);
     return decode(view, boxes, logits, this.known);
   }

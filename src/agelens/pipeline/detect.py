@@ -75,34 +75,52 @@ class _View:
     size: tuple[int, int]
 
     @property
-    def halvings(self) -> int:
-        """How often the picture is halved before the view is sampled from it."""
-        return max(0, math.floor(-math.log2(abs(self.turn))))
+    def scale(self) -> float:
+        return abs(self.turn)
 
 
 class _Pyramid:
-    """A picture, and halves of halves of it: views at any scale are sampled without aliasing."""
+    """A picture and reductions of it, by area: a view is sampled from the smallest that is larger.
+
+    Of each reduction there are its scale across and down, which rounding makes differ, and pixels.
+    """
 
     def __init__(self, image: NDArray[np.uint8]) -> None:
-        self._levels = [image]
-        self._deepest = min(image.shape[:2]).bit_length() - 1
+        self._levels = [(1.0, 1.0, image)]
 
-    def grow(self, halvings: int) -> None:
-        """Make the levels that views of up to so many halvings need."""
-        while len(self._levels) <= min(halvings, self._deepest):
-            image = self._levels[-1]
+    def halve(self, scale: float) -> None:
+        """Halve the smallest reduction until half of it were below a scale."""
+        across, down, image = self._levels[-1]
+        while scale <= across / 2 and min(image.shape[:2]) > 1:
             height, width = (length // 2 for length in image.shape[:2])
-            even = image[: 2 * height, : 2 * width]
-            self._levels.append(cv2.resize(even, (width, height), interpolation=cv2.INTER_AREA))  # type: ignore[arg-type]
+            image, across, down = image[: 2 * height, : 2 * width], across / 2, down / 2
+            image = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)  # type: ignore[assignment]
+            self._levels.append((across, down, image))
+
+    def reduce(self, scale: float) -> None:
+        """Add the picture at just this scale, for views of large parts of it."""
+        self.halve(scale)
+        across, down, image = self._levels[-1]
+        height, width = image.shape[:2]
+        size = max(1, round(width * scale / across)), max(1, round(height * scale / down))
+        if scale < across and size != (width, height):
+            image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)  # type: ignore[assignment]
+            self._levels.append((across * size[0] / width, down * size[1] / height, image))
 
     def pixels(self, view: _View) -> NDArray[np.uint8]:
         """What a view shows, ``[height, width, 3]``; black beside the picture."""
-        level = min(view.halvings, len(self._levels) - 1)
-        turn = view.turn * 2**level
+        enough = [level for level in self._levels if level[0] >= 0.98 * view.scale]
+        across, down, image = enough[-1] if enough else self._levels[0]
+        turn = view.turn
         # OpenCV puts whole numbers at pixel centres; agelens at their corners.
-        shift = complex(*view.size) / 2 - view.turn * view.centre + (turn - 1) * (0.5 + 0.5j)
-        matrix = np.array([[turn.real, -turn.imag, shift.real], [turn.imag, turn.real, shift.imag]])
-        image = self._levels[level]
+        middle = complex(0.5 / across, 0.5 / down)
+        shift = complex(*view.size) / 2 - turn * (view.centre - middle) - (0.5 + 0.5j)
+        matrix = np.array(
+            [
+                [turn.real / across, -turn.imag / down, shift.real],
+                [turn.imag / across, turn.real / down, shift.imag],
+            ]
+        )
         return cv2.warpAffine(image, matrix, view.size, flags=cv2.INTER_LINEAR)  # type: ignore[return-value]
 
 
@@ -167,6 +185,8 @@ class FaceDetector:
             views = [_whole(width, height, border)]
             if border == BORDERS[0]:
                 views += _tiles(width, height)
+            for view in sorted(views, key=lambda view: -view.scale):
+                pyramid.reduce(view.scale)
             coarse = [face for found in self._look(pyramid, views) for face in found]
             kept = self._refined(pyramid, _suppress(coarse), min_score)
             if kept:
@@ -227,7 +247,7 @@ class FaceDetector:
 
     def _look(self, pyramid: _Pyramid, views: Sequence[_View]) -> list[list[_Candidate]]:
         """What the network sees in each view of the picture."""
-        pyramid.grow(max((view.halvings for view in views), default=0))
+        pyramid.halve(min((view.scale for view in views), default=1.0))
 
         def see(view: _View) -> list[_Candidate]:
             feed = {"images": pyramid.pixels(view)[None]}
@@ -260,7 +280,7 @@ def _decode(
     anchors = (columns + 0.5 + 1j * (rows + 0.5)) * STRIDE - complex(*view.size) / 2
     values = boxes[chosen].view(np.complex64)
     sizes = values[:, 1].astype(np.complex128)  # not a place: width + i height
-    sides = (sizes.real + sizes.imag) / 2 / abs(view.turn)
+    sides = (sizes.real + sizes.imag) / 2 / view.scale
     points = (values + anchors[:, None]) / view.turn + view.centre
     return [
         _Candidate(complex(points[i, 0]), float(sides[i]), points[i, 2:], float(scores[i]))
