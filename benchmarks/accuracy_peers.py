@@ -24,10 +24,11 @@ from typing import Any
 import pandas as pd
 from rich.progress import track
 
+from agelens import AgeEstimator
 from agelens.data.manifest import Dataset
 from agelens.evaluation.compare import compare
-from agelens.evaluation.evaluate import predict_split
-from agelens.evaluation.report.terminal import write_json
+from agelens.evaluation.predictions import predict_split
+from agelens.files import write_json
 from agelens.pipeline.detect import main_face
 from agelens.pipeline.images import load_image
 from agelens.types import Box
@@ -114,7 +115,7 @@ def main() -> None:
     dataset = Dataset.load(options.data)
     answers: dict[str, pd.DataFrame] = {}
     for model in options.models:
-        answers[model] = predict_split(model, dataset, options.split)
+        answers[model] = predict_split(AgeEstimator(model, threads=1), dataset, options.split)
     rows = answers[options.models[0]].drop(columns=["face", "predicted", "low", "high"])
     if options.sample:
         rows = rows.sample(options.sample, random_state=0)
@@ -131,7 +132,7 @@ def main() -> None:
         "sample": options.sample,
         "estimators": {name: figures(own) for name, own in answers.items()},
         f"paired with {options.models[0]}": {
-            name: compare(first, own)["overall"]["mae"]
+            name: compare(first, own, name).overall["mae"].model_dump()
             for name, own in answers.items()
             if own is not first
         },

@@ -25,8 +25,8 @@ from numpy.typing import NDArray
 from agelens import AgeEstimator
 from agelens.benchmark.machine import machine
 from agelens.data.manifest import Dataset
-from agelens.evaluation.report.terminal import write_json
 from agelens.evaluation.robustness.corruptions import corrupt
+from agelens.files import write_json
 from agelens.pipeline import detect
 from agelens.pipeline.images import load_image
 from agelens.reporting.command import recorded_command

@@ -23,7 +23,7 @@ import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
 from agelens.benchmark.machine import machine
-from agelens.evaluation.report.terminal import write_json
+from agelens.files import write_json
 from agelens.pipeline.model import SHIPPED, AgeModel
 from agelens.pipeline.session import open_session, shipped
 

@@ -33,7 +33,7 @@ from scipy.optimize import isotonic_regression
 
 from agelens import AgeEstimator
 from agelens.data.manifest import Dataset
-from agelens.evaluation.evaluate import predict_split
+from agelens.evaluation.predictions import predict_split
 from agelens.files import atomic_path
 from agelens.parallel import default_jobs, map_in_order
 from agelens.pipeline.detect import main_face
@@ -194,7 +194,7 @@ def main() -> None:
         dataset = Dataset(
             dataset.folder, dataset.root, dataset.manifest[keep], dataset.template, dataset.digest
         )
-    found = predict_split(options.model, dataset, "validation")
+    found = predict_split(AgeEstimator(options.model, threads=1), dataset, "validation")
     found = found[found["predicted"].notna()]
     natural = measured(found)
     expected = expected_error(found["predicted"], natural["error"])

@@ -25,7 +25,7 @@ from PIL import Image
 from agelens import AgeEstimator
 from agelens.benchmark.machine import machine
 from agelens.benchmark.steps import time_totals
-from agelens.evaluation.report.terminal import write_json
+from agelens.files import write_json
 from agelens.pipeline.detect import FaceDetector
 from agelens.pipeline.images import load_image
 from agelens.reporting.command import recorded_command

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from agelens.data.manifest import Dataset, landmarks_of
-from agelens.evaluation.report.terminal import write_json
+from agelens.files import write_json
 from agelens.pipeline.align import align_face
 from agelens.pipeline.calibration import quantile
 from agelens.pipeline.images import load_image

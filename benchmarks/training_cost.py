@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from agelens.evaluation.report.terminal import write_json
+from agelens.files import write_json
 from agelens.reporting.command import recorded_command
 
 

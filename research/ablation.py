@@ -26,8 +26,8 @@ from agelens.data.manifest import Dataset
 from agelens.evaluation.compare import paired
 from agelens.evaluation.groups import standardised
 from agelens.evaluation.metrics import bias, interval, mae
-from agelens.evaluation.report.terminal import write_json
 from agelens.evaluation.robustness.corruptions import corrupt
+from agelens.files import write_json
 from agelens.pipeline.calibration import quantile
 from agelens.reporting.command import recorded_command
 from agelens.training.crops import aligned_crops, draw_seed
@@ -69,7 +69,7 @@ def estimates(checkpoint: Path, crops: NDArray[np.uint8]) -> NDArray[np.float64]
     return quantile(np.concatenate(rows), np.arange(CLASSES), 0.5)
 
 
-def spoilt(crops: NDArray[np.uint8], kind: str) -> NDArray[np.uint8]:
+def corrupted(crops: NDArray[np.uint8], kind: str) -> NDArray[np.uint8]:
     """The crops in a bad condition."""
     return np.stack(
         [
@@ -97,8 +97,8 @@ def measure(checkpoint: Path, dataset: Dataset, size: int) -> tuple[dict[str, An
         group = rows[column][known].to_numpy(str)
         table = standardised(errors[known], ages[known], group)
         assert table is not None
-        figures[column] = table["widest"]
-    wrong = [np.abs(estimates(checkpoint, spoilt(crops, kind)) - ages) for kind in CONDITIONS]
+        figures[column] = table.widest.model_dump()
+    wrong = [np.abs(estimates(checkpoint, corrupted(crops, kind)) - ages) for kind in CONDITIONS]
     figures["mae_in_bad_conditions"] = float(np.mean(wrong))
     return figures, errors.round(3).tolist()
 
@@ -172,7 +172,7 @@ def main() -> None:
         report["variants"][name] = {**about, **figures}
         report["errors"][name] = errors
         base = report["errors"].get(BASE, errors)
-        against = paired(np.array(base), np.array(errors), mae)["difference"]
+        against = paired(np.array(base), np.array(errors), mae).difference.model_dump()
         report["variants"][name]["minus_the_recipe"] = against
         write_json(report, options.json)
         print(f"{name}: {figures['mae']['value']:.3f} ({against['value']:+.3f})", flush=True)

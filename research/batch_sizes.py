@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from agelens.benchmark.machine import machine
-from agelens.evaluation.report.terminal import write_json
+from agelens.files import write_json
 from agelens.pipeline import model as module
 
 CROPS = 64

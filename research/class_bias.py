@@ -18,9 +18,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from agelens import AgeEstimator
 from agelens.data.manifest import Dataset
 from agelens.evaluation.calibrate import HOLD, OLD_WEIGHT, fit_class_bias, fit_temperature
-from agelens.evaluation.evaluate import distributions_of, predict_split
+from agelens.evaluation.predictions import distributions_of, predict_split
 from agelens.pipeline.calibration import Calibration, quantile
 
 Array = NDArray[Any]
@@ -35,9 +36,9 @@ WAYS |= {f"the old {OLD_WEIGHT:g} times, held by {hold:.0f}": {"hold": hold} for
 def predict(model: str, data: Path) -> tuple[Dataset, pd.DataFrame, Array, Array]:
     """The dataset, its calibration and validation faces, their distributions and the ages."""
     dataset = Dataset.load(data)
+    estimator = AgeEstimator(model, threads=1, calibration=Calibration())
     table = pd.concat(
-        predict_split(model, dataset, split, calibration=Calibration())
-        for split in ("calibration", "validation")
+        predict_split(estimator, dataset, split) for split in ("calibration", "validation")
     )
     found = table[table["predicted"].notna()].reset_index(drop=True)
     return dataset, found, *distributions_of(found)

@@ -61,7 +61,7 @@ def main() -> None:
         judged = found.assign(predicted=held_out(less, wanted, ages, {}))
         size = (judged["predicted"] - wanted).abs()
         widest = {
-            name: figures["widest"]["difference"]["value"]
+            name: figures.widest.difference.value
             for name, figures in standardise_groups(judged).items()
             if name in GROUP
         }

@@ -18,10 +18,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from agelens import AgeEstimator
 from agelens.ages import age_band
 from agelens.data.manifest import Dataset
 from agelens.evaluation.calibrate import OWN_AGE, fit_calibration, nearness
-from agelens.evaluation.evaluate import distributions_of, predict_split
+from agelens.evaluation.predictions import distributions_of, predict_split
 from agelens.pipeline.calibration import Calibration, intervals, quantile
 
 Array = NDArray[Any]
@@ -93,8 +94,9 @@ def main() -> None:
     options = parser.parse_args()
     dataset = Dataset.load(options.data)
     parts = {}
+    estimator = AgeEstimator(options.model, threads=1, calibration=Calibration())
     for split in ("calibration", "validation"):
-        table = predict_split(options.model, dataset, split, calibration=Calibration())
+        table = predict_split(estimator, dataset, split)
         found = table[table["predicted"].notna()]
         parts[split] = (distributions_of(found), found["age"].to_numpy(int))
     (known, ages), true = parts["calibration"]

@@ -132,3 +132,47 @@ def several(dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Datas
     sources = (Source("Exact", "for research"), Source("Bands", "CC BY 4.0"))
     folder = tmp_path_factory.mktemp("several")
     return save(folder, dataset.root, rows, dataset.template, sources)
+
+
+@pytest.fixture(scope="session")
+def older_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A second model: the shipped one, whose ages are all a year older."""
+    import onnx
+
+    from agelens.pipeline.model import file_of
+
+    path = tmp_path_factory.mktemp("models") / "older.onnx"
+    model = onnx.load(file_of("light"))
+    for node in model.graph.node:
+        for index, name in enumerate(node.output):
+            if name == "distribution":
+                node.output[index] = "before"
+    moved = np.concatenate([[0], np.arange(116)])
+    weights = np.concatenate([[0.5, 0.5], np.ones(115)]).astype(np.float32)
+    for name, values in (("moved_ages", moved), ("moved_weights", weights)):
+        model.graph.initializer.append(onnx.numpy_helper.from_array(values, name))
+    model.graph.node.extend(
+        [
+            onnx.helper.make_node("Gather", ["before", "moved_ages"], ["moved"], axis=1),
+            onnx.helper.make_node("Mul", ["moved", "moved_weights"], ["distribution"]),
+        ]
+    )
+    onnx.save(model, path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def evaluated(
+    dataset: Dataset, older_model: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """A folder with all that `agelens evaluate` writes, and what it prints in ``stdout.txt``."""
+    folder = tmp_path_factory.mktemp("evaluation")
+    done = agelens(
+        "evaluate", "light", dataset.folder, "--split", "train", "--thresholds", "18,40",
+        "--compare", older_model, "--corruptions", folder / "conditions", "--sample", "3",
+        "--report", folder / "report", "--json", folder / "numbers.json",
+        "--predictions", folder / "predictions.csv", "--jobs", "2",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    (folder / "stdout.txt").write_bytes(done.stdout)
+    return folder

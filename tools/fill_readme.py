@@ -32,7 +32,7 @@ def headline(reports: list[Report], elsewhere: dict[str, Report]) -> str:
         "intervals.",
         "",
         "| pictures | mean error, years | within 5 years | in the "
-        f"{first['coverage']:.0%} interval | no face found |",
+        f"{first['nominal_coverage']:.0%} interval | no face found |",
         "|---|---|---|---|---|",
     ]
     if not elsewhere:
@@ -62,7 +62,7 @@ def tables(every: list[Report], cold: Report, peers: Report) -> str:
         form = "{value:.1%} [{low:.1%}, {high:.1%}]"
         return row(lambda own: form.format(**own), name, part)
 
-    def corrupted(report: Report, span: str) -> str:
+    def corrupted(report: dict[str, Any], span: str) -> str:
         if "corruptions" not in report:
             return "not measured"
         mean = report["corruptions"]["means"][span]
@@ -86,7 +86,7 @@ def tables(every: list[Report], cold: Report, peers: Report) -> str:
         f"| median error | {years('median_error')} |",
         *(f"| within {n} years | {fraction(f'within_{n}')} |" for n in (3, 5, 10)),
         f"| within 5 years, of ages in whole years | {fraction('within_5', 'whole_years')} |",
-        f"| labels inside the {first['coverage']:.0%} interval | {fraction('coverage')} |",
+        f"| labels inside the {first['nominal_coverage']:.0%} interval | {fraction('coverage')} |",
         f"| mean width of it, years | {years('width')} |",
         *(
             f"| in bad conditions, severities {span}: MAE, its ratio to clean "

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from agelens.errors import OutputError
 
@@ -67,6 +69,16 @@ def atomic_path(path: Path, *, inputs: Inputs | None = None) -> Iterator[Path]:
     finally:
         with suppress(OSError):  # a folder that cannot be written at all has been named
             partial.unlink(missing_ok=True)
+
+
+def write_json(values: Any, path: Path) -> None:
+    """Write values as a JSON file for people to read, whole or not at all.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    with atomic_path(path) as partial:
+        partial.write_text(json.dumps(values, indent=2, ensure_ascii=False) + "\n", "utf-8")
 
 
 def short_name(name: str, limit: int = LONGEST_NAME) -> str:

@@ -18,15 +18,18 @@ from numpy.typing import NDArray
 from PIL import Image
 from rich.console import Console
 
-from agelens import DataError
+from agelens import AgeEstimator, DataError
+from agelens.cli.evaluation_output import print_evaluation
 from agelens.data.labels import LabelTable, parse_columns
 from agelens.data.manifest import Dataset, Source, usable
 from agelens.data.prepare import prepare, summary
 from agelens.data.sources import Labels
-from agelens.evaluation.evaluate import evaluate, predict_split
-from agelens.evaluation.report.terminal import print_report
+from agelens.evaluation.evaluate import evaluate
+from agelens.evaluation.predictions import predict_split
+from agelens.evaluation.results import Subject
 from agelens.pipeline.model import AgeModel
 
+SUBJECT = Subject(model="light", model_sha256="0", dataset="0", split="train")
 COLUMNS = {"path": "file", "age": "AgeColumn", "gender": "Sex", "ethnicity": "Origin"}
 
 
@@ -312,19 +315,19 @@ def test_everything_downstream_without_gender_and_ethnicity(
     crops, rows = aligned_crops(dataset, "train", 32, margin=0)
     assert crops.shape == (len(rows), 32, 32, 3)
     assert crops.std(axis=(1, 2, 3)).min() > 20  # the face, not the empty canvas
-    report = evaluate(predict_split("light", dataset, "train", jobs=1))
-    assert set(report["groups"]) == {"age"}
-    print_report({"model": "m", "split": "train"} | report, Console(record=True, quiet=True))
+    result = evaluate(predict_split(AgeEstimator(), dataset, "train", jobs=1), SUBJECT)
+    assert set(result.groups) == {"age"}
+    print_evaluation(result, details=True, console=Console(record=True, quiet=True))
 
 
 def test_parts_that_cannot_be_measured_are_named(prepared: Dataset) -> None:
     train = prepared.manifest[prepared.manifest["split"] == "train"]
     dataset = dataclasses.replace(prepared, manifest=train)
     with pytest.raises(DataError, match="test part"):
-        predict_split("light", dataset, "test", jobs=1)
+        predict_split(AgeEstimator(), dataset, "test", jobs=1)
     rows = dataset.part("train").assign(predicted=np.nan)
     with pytest.raises(DataError, match="no face"):
-        evaluate(rows)
+        evaluate(rows, SUBJECT)
 
 
 def test_columns_are_pairs() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
 
@@ -11,12 +10,13 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from agelens import DataError
+from agelens import AgeEstimator, DataError
 from agelens.cli import app
 from agelens.data.manifest import Dataset, Source, save
 from agelens.evaluation.bands import measure_bands
 from agelens.evaluation.calibrate import calibrate
-from agelens.evaluation.evaluate import predict_split
+from agelens.evaluation.predictions import predict_split
+from agelens.evaluation.results import Evaluation
 from agelens.pipeline.model import AgeModel, file_of
 
 FOUND = pd.DataFrame(
@@ -33,24 +33,26 @@ FOUND = pd.DataFrame(
 
 def test_bands_by_hand() -> None:
     report = measure_bands(FOUND)
-    overall = report["overall"]
-    assert (overall["count"], overall["small"]) == (6, True)
-    assert overall["in_band"]["value"] == pytest.approx(2 / 6)  # 29.6 years are 30 in whole ones
+    overall = report.overall
+    assert (overall.count, overall.small) == (6, True)
+    assert overall.in_band.value == pytest.approx(2 / 6)  # 29.6 years are 30 in whole ones
     away = [0, 0.4, 0.6, 3, 41, 3]
-    assert overall["distance"]["value"] == pytest.approx(np.mean(away))
-    assert overall["outside"]["value"] == pytest.approx(np.mean(away[2:]))
-    assert overall["outside"]["low"] < overall["outside"]["value"] < overall["outside"]["high"]
-    assert list(report["groups"]["band"]) == ["3-9", "20-29"]
-    assert report["groups"]["band"]["20-29"]["in_band"]["value"] == pytest.approx(0.5)
-    assert {name: row["count"] for name, row in report["groups"]["gender"].items()} == {
+    assert overall.distance.value == pytest.approx(np.mean(away))
+    outside = overall.outside
+    assert outside is not None
+    assert outside.value == pytest.approx(np.mean(away[2:]))
+    assert outside.low < outside.value < outside.high
+    assert list(report.groups["band"]) == ["3-9", "20-29"]
+    assert report.groups["band"]["20-29"].in_band.value == pytest.approx(0.5)
+    assert {name: row.count for name, row in report.groups["gender"].items()} == {
         "female": 3,
         "male": 2,
     }
-    assert "ethnicity" not in report["groups"]
-    assert report["groups"]["source"]["A"]["distance"]["value"] == pytest.approx(1 / 3)
+    assert "ethnicity" not in report.groups
+    assert report.groups["source"]["A"].distance.value == pytest.approx(1 / 3)
     inside = measure_bands(FOUND[:2])
-    assert "outside" not in inside["overall"]
-    assert "source" not in inside["groups"]
+    assert inside.overall.outside is None
+    assert "source" not in inside.groups
 
 
 def test_the_command_measures_ages_and_bands(several: Dataset, tmp_path: Path) -> None:
@@ -58,12 +60,13 @@ def test_the_command_measures_ages_and_bands(several: Dataset, tmp_path: Path) -
     options = ["--split", "train", "--json", str(file), "--predictions", str(rows)]
     done = CliRunner().invoke(app, ["evaluate", "light", str(several.folder), *options])
     assert done.exit_code == 0, done.output
-    assert "labels are bands" in done.output
-    report, table = json.loads(file.read_text()), pd.read_csv(rows)
+    assert "Labels that are bands of ages" in done.output
+    result, table = Evaluation.model_validate_json(file.read_text()), pd.read_csv(rows)
+    assert result.bands is not None
     banded = table["age"].isna() & table["predicted"].notna()
-    assert report["images"] == len(table) == len(several.part("train", missed=True, bands=True))
-    assert report["bands"]["overall"]["count"] == banded.sum() > 10
-    assert report["overall"]["count"] == (table["age"].notna() & table["predicted"].notna()).sum()
+    assert result.images == len(table) == len(several.part("train", missed=True, bands=True))
+    assert result.bands.overall.count == banded.sum() > 10
+    assert result.overall.count == (table["age"].notna() & table["predicted"].notna()).sum()
     assert set(table["source"]) == {"Exact", "Bands"}
     assert (table["age_low"] == table["age_high"]).tolist() == table["age"].notna().tolist()
 
@@ -76,11 +79,12 @@ def test_bands_alone(several: Dataset, tmp_path: Path) -> None:
     options = [str(tmp_path), "--split", "train", "--json", str(file)]
     done = CliRunner().invoke(app, ["evaluate", "light", *options])
     assert done.exit_code == 0, done.output
-    report = json.loads(file.read_text())
-    assert "overall" not in report
-    assert report["bands"]["overall"]["count"] > 10
+    result = Evaluation.model_validate_json(file.read_text())
+    assert result.overall.count == 0
+    assert result.bands is not None
+    assert result.bands.overall.count > 10
     with pytest.raises(DataError, match="age in years"):
-        predict_split("light", dataset, "train", jobs=1)
+        predict_split(AgeEstimator(), dataset, "train", jobs=1)
     page = CliRunner().invoke(app, ["evaluate", "light", *options, "--report", str(tmp_path / "r")])
     assert page.exit_code == 1
     assert isinstance(page.exception, DataError)

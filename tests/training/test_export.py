@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
 
@@ -13,7 +12,9 @@ import torch
 
 from agelens import AgeEstimator, ExportError
 from agelens.data.manifest import Dataset, landmarks_of
-from agelens.evaluation.evaluate import evaluate, predict_split
+from agelens.evaluation.evaluate import evaluate
+from agelens.evaluation.predictions import predict_split
+from agelens.evaluation.results import Subject
 from agelens.pipeline.align import align_face
 from agelens.pipeline.calibration import quantile
 from agelens.pipeline.images import load_image
@@ -128,16 +129,17 @@ def test_evaluation_reads_every_test_image_through_the_estimator(
 ) -> None:
     target = tmp_path / "model.onnx"
     export(run / "best.ckpt", target)
-    table = predict_split(target, dataset, "test", jobs=2)
-    assert len(table) == len(dataset.part("test", missed=True)) > 5
     estimator = AgeEstimator(target)
+    table = predict_split(estimator, dataset, "test", jobs=2)
+    assert len(table) == len(dataset.part("test", missed=True)) > 5
     for row in table[table["predicted"].notna()].itertuples():
         (face,) = estimator.estimate(dataset.root / row.path)
         assert face.age == pytest.approx(row.predicted, abs=0.01)
-    report = json.loads(json.dumps(evaluate(table)))
+    subject = Subject(model="model", model_sha256="0", dataset=dataset.digest, split="test")
+    result = evaluate(table, subject)
     errors = (table["predicted"] - table["age"].astype(float)).dropna()
-    overall = report["overall"]
-    assert overall["mae"]["value"] == pytest.approx(errors.abs().mean())
-    assert overall["mae"]["low"] <= overall["mae"]["value"] <= overall["mae"]["high"]
-    assert overall["count"] + len(report["missed"]) == report["images"] == len(table)
+    mae = result.overall["mae"]
+    assert mae.value == pytest.approx(errors.abs().mean())
+    assert mae.low <= mae.value <= mae.high
+    assert result.overall.count + len(result.missed) == result.images == len(table)
     shutil.rmtree(dataset.folder / "cache", ignore_errors=True)

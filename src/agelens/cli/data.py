@@ -115,7 +115,7 @@ def data_explore(
         from agelens.training.recipe_files import load_recipe
 
         values = load_recipe(recipe).model_dump()
-    with progress_bar("Looking") as bar:
+    with progress_bar("Measuring") as bar:
         page = explore(
             Dataset.load(data),
             output,

@@ -1,4 +1,4 @@
-"""`agelens evaluate`: what a model file is worth."""
+"""`agelens evaluate`: how good a model file is."""
 
 from __future__ import annotations
 
@@ -57,20 +57,25 @@ def evaluate(
     sample: Annotated[
         int | None, typer.Option(min=1, help="Pictures for the bad conditions. [default: all]")
     ] = None,
+    details: Annotated[
+        bool, typer.Option("--details", help="Print every table, with intervals for all groups.")
+    ] = False,
     jobs: Jobs = None,
 ) -> None:
     """Measure a model file on a split, from the pictures' files, through the serving code."""
+    from agelens.cli.evaluation_output import print_evaluation
     from agelens.data.manifest import Dataset
     from agelens.errors import DataError
+    from agelens.estimator import AgeEstimator
     from agelens.evaluation.compare import compare as compare_models
     from agelens.evaluation.evaluate import evaluate as measure
-    from agelens.evaluation.evaluate import predict_split
-    from agelens.evaluation.journal import Journal, model_digest
+    from agelens.evaluation.known import public_name
+    from agelens.evaluation.predictions import predict_split
     from agelens.evaluation.report.html import report_folder, write_page
-    from agelens.evaluation.report.terminal import print_report, write_json
+    from agelens.evaluation.results import Subject, write_evaluation
     from agelens.evaluation.robustness.run import evaluate_corruptions
     from agelens.evaluation.thresholds import parse_ages
-    from agelens.pipeline.model import AgeModel
+    from agelens.files import Inputs, atomic_path
     from agelens.reporting.command import recorded_command
 
     if not thresholds and report_dir is not None:
@@ -79,26 +84,32 @@ def evaluate(
         ages = parse_ages(thresholds) if thresholds else ()
     except ValueError as error:
         raise typer.BadParameter("write ages as 18,21,25", param_hint="--thresholds") from error
+    if json_file is not None and json_file == predictions:
+        raise typer.BadParameter("--json and --predictions cannot be one file")
     dataset = Dataset.load(data)
-    opened = AgeModel(model)
-    if compare is not None:
-        AgeModel(compare)  # what is wrong with it is said now, not after the first has run
+    # All that can be wrong with the arguments is said now, not after hours of estimating.
+    estimators = {
+        name: AgeEstimator(name, threads=1, coverage=coverage)
+        for name in (model, compare)
+        if name is not None
+    }
+    inputs = Inputs(one.model.path for one in estimators.values())
+    for path in (data / "manifest.parquet", data / "dataset.json"):
+        inputs.add(path)
+    for output in filter(None, (json_file, predictions)):
+        inputs.refuse(output)
     if report_dir is not None:
         report_folder(report_dir)
 
     def predict(name: str) -> pd.DataFrame:
-        journal = None
-        if report_dir is not None:
-            journal = Journal(report_dir, name, dataset, split, coverage)
         with progress_bar(f"Estimating with {name}") as bar:
             return predict_split(
-                name,
+                estimators[name],
                 dataset,
                 split,
                 bands=True,
                 jobs=jobs,
-                coverage=coverage,
-                journal=journal,
+                folder=report_dir,
                 progress=updater(bar),
             )
 
@@ -109,19 +120,12 @@ def evaluate(
             f"{data}: every label of the {split} part is a band of ages; --report, --compare and "
             "--corruptions need ages in years"
         )
-    report = {
-        "model": model,
-        "model_sha256": model_digest(model),
-        "dataset": dataset.digest,
-        "split": split,
-        "command": recorded_command(["agelens", *sys.argv[1:]]),
-    } | measure(table, calibration=opened.calibration, thresholds=ages, bound=bound)
-    if compare is not None:
-        report["compared"] = {"with": compare} | compare_models(in_years, predict(compare))
+    compared = None if compare is None else compare_models(in_years, predict(compare), compare)
+    measured = None
     if corruptions is not None:
-        with progress_bar("Corrupting") as bar:
-            report["corruptions"] = evaluate_corruptions(
-                model,
+        with progress_bar("Estimating in bad conditions") as bar:
+            measured = evaluate_corruptions(
+                estimators[model],
                 dataset,
                 split,
                 folder=corruptions,
@@ -129,20 +133,32 @@ def evaluate(
                 jobs=jobs,
                 progress=updater(bar),
             )
-    print_report(report)
-    if predictions is not None:
-        columns = [
-            "path",
-            "source",
-            "age",
-            "age_low",
-            "age_high",
-            "gender",
-            "ethnicity",
-            "predicted",
-        ]
-        table[columns].to_csv(predictions, index=False)
+    opened = estimators[model]
+    subject = Subject(
+        model=model,
+        model_sha256=opened.model.digest,
+        dataset=dataset.digest,
+        split=split,
+        benchmark=public_name(dataset.manifest),
+        command=recorded_command(["agelens", *sys.argv[1:]]),
+    )
+    result = measure(
+        table,
+        subject,
+        calibration=opened.calibration,
+        thresholds=ages,
+        bound=bound,
+        compared=compared,
+        corruptions=measured,
+    )
+    # Files first: what was computed is not lost if it cannot be printed.
     if json_file is not None:
-        write_json(report, json_file)
-    if report_dir is not None:
-        typer.echo(str(write_page(report, in_years, dataset, report_dir)))
+        write_evaluation(result, json_file, inputs=inputs)
+    if predictions is not None:
+        labels = ["path", "source", "age", "age_low", "age_high", "gender", "ethnicity"]
+        with atomic_path(predictions, inputs=inputs) as partial:
+            table[[*labels, "predicted"]].to_csv(partial, index=False)
+    page = None if report_dir is None else write_page(result, in_years, dataset, report_dir)
+    print_evaluation(result, details=details)
+    if page is not None:
+        typer.echo(str(page))

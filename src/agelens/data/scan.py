@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -15,11 +14,12 @@ from numpy.typing import NDArray
 
 from agelens.data.sources import list_files, parse_name
 from agelens.errors import ImageError
+from agelens.journal import Journal
 from agelens.parallel import Progress
 from agelens.pipeline.detect import FaceDetector, main_face
 from agelens.pipeline.images import load_image
 
-SCAN_VERSION = 1
+SCAN_VERSION = 2
 """Raised whenever a row's meaning changes, so that rows of an older scan are not reused."""
 CHUNK = 256
 Row = dict[str, Any]
@@ -86,8 +86,8 @@ def scan(
 
     Args:
         root: folder of the dataset.
-        journal: JSON-lines file to which finished rows are added; a row of it is used again when
-            its file has not changed since (size and time).
+        journal: file of the `Journal` to which finished rows are added; a row of it is used again
+            when its file has not changed since (size and time).
         jobs: threads; decoding and detection run outside Python's lock.
         progress: called with the number of files done and their total.
         files: their paths below `root`; by default all.
@@ -97,37 +97,22 @@ def scan(
     """
     paths = sorted(list_files(root) if files is None else files)
     stamps = {path: _stamp(root / path) for path in paths}
-    done = {
-        row["path"]: row
-        for row in _read_journal(journal)
-        if stamps.get(row["path"]) == row["stamp"]
-    }
+    rows = Journal(journal, {"version": SCAN_VERSION})
+    done = {row["path"]: row for row in rows.records if stamps.get(row["path"]) == row["stamp"]}
     left = [path for path in paths if path not in done]
     progress(len(done), len(paths))
     detector = FaceDetector(threads=1)
-    with ThreadPoolExecutor(jobs) as pool, journal.open("a", encoding="utf-8") as lines:
+    with ThreadPoolExecutor(jobs) as pool, rows:
         for start in range(0, len(left), CHUNK):
             chunk = left[start : start + CHUNK]
             for row in pool.map(lambda path: scan_file(root, path, detector), chunk):
                 row["stamp"] = stamps[row["path"]]
-                lines.write(json.dumps(row) + "\n")
+                rows.add(row)
                 done[row["path"]] = row
                 progress(len(done), len(paths))
-            lines.flush()
     return [done[path] for path in paths]
 
 
 def _stamp(path: Path) -> list[int]:
     stat = path.stat()
-    return [SCAN_VERSION, stat.st_size, stat.st_mtime_ns]
-
-
-def _read_journal(journal: Path) -> Iterator[Row]:
-    if not journal.exists():
-        return
-    with journal.open(encoding="utf-8") as lines:
-        for line in lines:
-            try:
-                yield json.loads(line)
-            except json.JSONDecodeError:
-                continue  # the line that a kill cut short
+    return [stat.st_size, stat.st_mtime_ns]

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pandas as pd
 
 from agelens.data.bands import bands_of, distance, inside
-from agelens.evaluation.metrics import SMALL_GROUP, interval
+from agelens.evaluation.measured import BandFigures, BandMetrics, Measured
+from agelens.evaluation.metrics import interval
 
 
-def measure_bands(found: pd.DataFrame, *, seed: int = 0) -> dict[str, Any]:
+def measure_bands(found: pd.DataFrame, *, seed: int = 0) -> BandFigures:
     """How many estimates lie in the band of their label, and how far away the others are.
 
     Args:
@@ -19,10 +18,7 @@ def measure_bands(found: pd.DataFrame, *, seed: int = 0) -> dict[str, Any]:
         seed: of the bootstrap.
 
     Returns:
-        ``overall``, and ``groups`` by band, gender, ethnicity and, of several, source. Each has its
-        ``count``, whether that is ``small``, and with 95 % intervals ``in_band``: the share of
-        estimates that are in the band as whole years; ``distance``: years to the nearest age of the
-        band, on average of all; ``outside``: of those outside alone, where there are any.
+        The figures of all, and by band, gender, ethnicity and, of several, source.
     """
     bands = bands_of(found)
     estimates = found["predicted"].to_numpy(float)
@@ -35,7 +31,7 @@ def measure_bands(found: pd.DataFrame, *, seed: int = 0) -> dict[str, Any]:
     columns = {"band": low + "-" + high, "gender": found["gender"], "ethnicity": found["ethnicity"]}
     if found["source"].nunique() > 1:
         columns["source"] = found["source"]
-    groups: dict[str, dict[str, Any]] = {}
+    groups: dict[str, dict[str, BandMetrics]] = {}
     for column, values in columns.items():
         names = list(values[order.sort_values(kind="stable").index].dropna().unique())
         if names:
@@ -43,19 +39,19 @@ def measure_bands(found: pd.DataFrame, *, seed: int = 0) -> dict[str, Any]:
                 str(name): _figures(samples[(values == name).fillna(False).to_numpy(bool)], seed)
                 for name in (names if column == "band" else sorted(names))
             }
-    return {"overall": _figures(samples, seed), "groups": groups}
+    return BandFigures(overall=_figures(samples, seed), groups=groups)
 
 
-def _figures(samples: pd.DataFrame, seed: int) -> dict[str, Any]:
-    outside = samples[samples["in_band"] == 0]
-    values = {
-        "in_band": samples["in_band"],
-        "distance": samples["distance"],
-        "outside": outside["distance"],
-    }
-    figures: dict[str, Any] = {"count": len(samples), "small": len(samples) < SMALL_GROUP}
-    for name, column in values.items():
-        if len(column):
-            low, high = interval(column.to_numpy(), np.mean, seed)
-            figures[name] = {"value": float(column.mean()), "low": low, "high": high}
-    return figures
+def _figures(samples: pd.DataFrame, seed: int) -> BandMetrics:
+    outside = samples["distance"][samples["in_band"] == 0]
+    return BandMetrics(
+        count=len(samples),
+        in_band=_mean(samples["in_band"], seed),
+        distance=_mean(samples["distance"], seed),
+        outside=_mean(outside, seed) if len(outside) else None,
+    )
+
+
+def _mean(values: pd.Series, seed: int) -> Measured:
+    low, high = interval(values.to_numpy(), np.mean, seed)
+    return Measured(value=float(values.mean()), low=low, high=high)

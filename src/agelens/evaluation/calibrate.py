@@ -15,11 +15,12 @@ from scipy.optimize import minimize, minimize_scalar
 from agelens.data.bands import alike, as_bands, bands_of
 from agelens.data.manifest import Dataset
 from agelens.errors import DataError
-from agelens.evaluation.evaluate import distributions_of, predict_split
+from agelens.estimator import AgeEstimator
+from agelens.evaluation.predictions import distributions_of, predict_split
 from agelens.files import atomic_path
 from agelens.parallel import Progress, silent
 from agelens.pipeline.calibration import Calibration, density_rank
-from agelens.pipeline.model import METADATA_KEY, AgeModel
+from agelens.pipeline.model import METADATA_KEY
 
 ANCHORS = np.array([0, 1, 2, 3, 4, 6, 8, 10, 13, 16, 20, 25, 30, 35, 40, 45, 50, 55, 60, 65, 70, 75,
                     80, 85, 90], float)  # fmt: skip
@@ -200,23 +201,17 @@ def calibrate(
     Returns:
         The calibration, and the predictions that it was learnt from.
     """
+    # The model's own distributions: an earlier calibration must not change what is learnt now.
+    estimator = AgeEstimator(model, threads=1, calibration=Calibration())
     tables = [
-        predict_split(
-            model,
-            dataset,
-            split,
-            bands=True,
-            jobs=jobs,
-            calibration=Calibration(),
-            progress=progress,
-        )
+        predict_split(estimator, dataset, split, bands=True, jobs=jobs, progress=progress)
         for split in splits
     ]
     table = pd.concat(tables, ignore_index=True)
     found = table[table["predicted"].notna()]
     distributions, ages = distributions_of(found)
     fitted = fit_calibration(distributions, bands_of(found), ages, alike(found))
-    about = AgeModel(model).metadata | {"calibration": fitted.to_dict()}
+    about = estimator.model.metadata | {"calibration": fitted.to_dict()}
     text = json.dumps(about, sort_keys=True)
     with atomic_path(model) as partial:
         graph = onnx.load(model)

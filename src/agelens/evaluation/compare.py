@@ -9,11 +9,11 @@ import pandas as pd
 from scipy.stats import bootstrap
 
 from agelens.errors import DataError
+from agelens.evaluation.measured import Comparison, Measured, Paired, PairedGroup
 from agelens.evaluation.metrics import (
     CONFIDENCE,
     METRICS,
     RESAMPLES,
-    SMALL_GROUP,
     Metric,
     group_columns,
 )
@@ -21,7 +21,7 @@ from agelens.evaluation.metrics import (
 COMPARED = ("mae", "rmse", "bias", "median_error", "within_5")
 
 
-def compare(first: pd.DataFrame, second: pd.DataFrame, *, seed: int = 0) -> dict[str, Any]:
+def compare(first: pd.DataFrame, second: pd.DataFrame, name: str, *, seed: int = 0) -> Comparison:
     """Differences between two models by a paired bootstrap over pictures.
 
     A hard picture is hard for both, so that the difference is surer than its two sides.
@@ -29,12 +29,8 @@ def compare(first: pd.DataFrame, second: pd.DataFrame, *, seed: int = 0) -> dict
     Args:
         first: from `predict_split`.
         second: from `predict_split` with another model on the same split.
+        name: of that other model.
         seed: of the bootstrap.
-
-    Returns:
-        ``count`` of pictures in which both found the face; ``overall``: {metric: {"first",
-        "second", "difference": {"value", "low", "high"}}}, second minus first; ``groups``: the
-        same of the mean absolute error, {column: {value: {"count", "small", "mae": …}}}.
 
     Raises:
         DataError: there is no such picture.
@@ -46,25 +42,23 @@ def compare(first: pd.DataFrame, second: pd.DataFrame, *, seed: int = 0) -> dict
     true = both["age"].astype(float)
     one = (both["predicted"] - true).to_numpy(float)
     two = (both["predicted_second"] - true).to_numpy(float)
-    groups: dict[str, Any] = {}
+    groups: dict[str, dict[str, PairedGroup]] = {}
     for column, values in group_columns(both).items():
         groups[str(column)] = {
-            str(value): {"count": len(rows), "small": len(rows) < SMALL_GROUP}
-            | {"mae": paired(one[rows], two[rows], METRICS["mae"], seed)}
+            str(value): PairedGroup(
+                count=len(rows), mae=paired(one[rows], two[rows], METRICS["mae"], seed)
+            )
             for value in sorted(values.dropna().unique())
             for rows in [np.flatnonzero((values == value).fillna(False).to_numpy(bool))]
         }
-    return {
-        "count": len(both),
-        "overall": {name: paired(one, two, METRICS[name], seed) for name in COMPARED},
-        "groups": groups,
-    }
+    overall = {metric: paired(one, two, METRICS[metric], seed) for metric in COMPARED}
+    return Comparison(second=name, count=len(both), overall=overall, groups=groups)
 
 
-def paired(first: Any, second: Any, metric: Metric, seed: int = 0) -> dict[str, Any]:
+def paired(first: Any, second: Any, metric: Metric, seed: int = 0) -> Paired:
     """A metric of two rows of errors ``[N]``, and its difference with a 95 % interval."""
-    sides = {"first": float(metric(first)), "second": float(metric(second))}
-    value = sides["second"] - sides["first"]
+    one, two = float(metric(first)), float(metric(second))
+    value = two - one
     low = high = value
     if len(first) > 1:
         ends = bootstrap(
@@ -79,4 +73,5 @@ def paired(first: Any, second: Any, metric: Metric, seed: int = 0) -> dict[str, 
             rng=np.random.default_rng(seed),
         ).confidence_interval
         low, high = float(ends.low), float(ends.high)
-    return {**sides, "difference": {"value": value, "low": low, "high": high}}
+    difference = Measured(value=value, low=low, high=high)
+    return Paired(first=one, second=two, difference=difference)

@@ -13,11 +13,10 @@ from numpy.typing import NDArray
 from scipy.stats import bootstrap
 
 from agelens.ages import age_band
+from agelens.evaluation.measured import Groups, Measured, Metrics
 
 RESAMPLES = 1000
 CONFIDENCE = 0.95
-SMALL_GROUP = 30
-
 
 Errors = NDArray[np.float64]
 """Estimate minus truth, years; metrics reduce the last axis."""
@@ -44,7 +43,7 @@ def median_error(errors: Errors, axis: int = -1) -> NDArray[np.float64]:
 
 
 def within(errors: Errors, axis: int = -1, *, years: float) -> NDArray[np.float64]:
-    """Share of estimates that are at most `years` away (the cumulative score)."""
+    """Fraction of estimates that are at most `years` away (the cumulative score)."""
     return np.asarray((np.abs(errors) <= years).mean(axis=axis))
 
 
@@ -62,7 +61,7 @@ METRICS: dict[str, Metric] = {
 
 
 INTERVAL_METRICS = ("coverage", "width")
-"""Measured where intervals are given: the share of true ages inside, and the mean width in years
+"""Measured where intervals are given: the fraction of true ages inside, and the mean width in years
 (high minus low)."""
 
 
@@ -87,7 +86,7 @@ def measure(
     high: pd.Series | None = None,
     metrics: Sequence[str] = (*METRICS, *INTERVAL_METRICS),
     seed: int = 0,
-) -> dict[str, Any]:
+) -> tuple[Metrics, dict[str, Groups]]:
     """All metrics, overall and for each value of each column of `groups`.
 
     Args:
@@ -100,8 +99,8 @@ def measure(
         seed: of the bootstrap.
 
     Returns:
-        ``{"overall": {metric: {"value", "low", "high"}, "count"}, "groups": {column: {value: …}}}``
-        with 95 % percentile bootstrap intervals.
+        The metrics of all, and those of the groups by column and value, with 95 % percentile
+        bootstrap intervals.
     """
     samples = pd.DataFrame({"true": true, "error": (predicted - true).astype(float)})
     wanted = {name: METRICS[name] for name in metrics if name in METRICS}
@@ -110,18 +109,17 @@ def measure(
         samples["width"] = (high - low).astype(float)
         wanted |= {name: np.mean for name in metrics if name in INTERVAL_METRICS}
     everyone = pd.Series("all", index=true.index)
-    result: dict[str, Any] = {"overall": _frame(samples, everyone, wanted, seed)["all"]}
-    result["groups"] = {}
-    for column in groups:
+    by_column = {}
+    for column in map(str, groups):
         known = groups[column].notna()
         if known.any():
-            result["groups"][column] = _frame(samples[known], groups[column][known], wanted, seed)
-    return result
+            by_column[column] = _frame(samples[known], groups[column][known], wanted, seed)
+    return _frame(samples, everyone, wanted, seed)["all"], by_column
 
 
 def _frame(
     samples: pd.DataFrame, group: pd.Series, metrics: dict[str, Metric], seed: int
-) -> dict[str, dict[str, Any]]:
+) -> Groups:
     """The metrics of each group (MetricFrame), with their intervals (SciPy's bootstrap)."""
     of = {name: name if name in INTERVAL_METRICS else "error" for name in metrics}
     frame = MetricFrame(
@@ -134,13 +132,14 @@ def _frame(
         sensitive_features=pd.Series(group.to_numpy(str), name="group"),
         sample_params={name: {"values": samples[of[name]].to_numpy()} for name in metrics},
     )
-    table: dict[str, dict[str, Any]] = {}
+    table: Groups = {}
     for value, row in frame.by_group.iterrows():
         own = samples[(group == value).to_numpy()]
-        table[str(value)] = {"count": len(own)}
+        figures = {}
         for name, metric in metrics.items():
             low, high = interval(own[of[name]].to_numpy(), metric, seed)
-            table[str(value)][name] = {"value": float(row[name]), "low": low, "high": high}
+            figures[name] = Measured(value=float(row[name]), low=low, high=high)
+        table[str(value)] = Metrics(count=len(own), **figures)
     return table
 
 

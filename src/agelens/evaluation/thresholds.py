@@ -1,4 +1,4 @@
-"""How often an age check by estimate is wrong, and what the probabilities behind it are worth.
+"""How often an age check by estimate is wrong, and whether its probabilities come true.
 
 The rates are those of NIST's Face Analysis Technology Evaluation (NIST IR 8525): somebody under the
 legal age who is estimated at or above the challenge age is a false positive, somebody of age who is
@@ -9,43 +9,47 @@ which cover at least as often as they say, however rare the error.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import binomtest
 
-from agelens.evaluation.metrics import CONFIDENCE, SMALL_GROUP
+from agelens.evaluation.measured import (
+    Challenge,
+    CheckRates,
+    LowestChallenge,
+    Rate,
+    Reliability,
+    ReliabilityBin,
+    Threshold,
+)
+from agelens.evaluation.metrics import CONFIDENCE
 
 CHALLENGES = 12
 """Challenge ages are the legal age to so many years above it: 18 to 30."""
 NEAR = 4
 """False positives are also counted among those at most so many years under age: 14 to 17. A
-dataset's babies make the whole rate look better than the check is."""
+dataset's babies make the whole rate lower than that of people near the age."""
 BOUND = 0.05
 BINS = 10
 
 
-def rate(count: int, total: int) -> dict[str, Any] | None:
-    """A share with its 95 % Clopper-Pearson interval; None of nobody.
-
-    Returns:
-        ``{"value", "low", "high", "errors", "count"}``.
-    """
+def rate(events: int, total: int) -> Rate | None:
+    """A fraction with its 95 % Clopper-Pearson interval; None of nobody."""
     if not total:
         return None
-    ends = binomtest(count, total).proportion_ci(CONFIDENCE, method="exact")
-    return {
-        "value": count / total,
-        "low": float(ends.low),
-        "high": float(ends.high),
-        "errors": count,
-        "count": total,
-    }
+    ends = binomtest(events, total).proportion_ci(CONFIDENCE, method="exact")
+    return Rate(
+        value=events / total,
+        low=float(ends.low),
+        high=float(ends.high),
+        events=events,
+        count=total,
+    )
 
 
-def error_rates(true: ArrayLike, estimates: ArrayLike, age: int, challenge: int) -> dict[str, Any]:
+def error_rates(true: ArrayLike, estimates: ArrayLike, age: int, challenge: int) -> CheckRates:
     """The error rates of a check.
 
     Args:
@@ -53,25 +57,21 @@ def error_rates(true: ArrayLike, estimates: ArrayLike, age: int, challenge: int)
         estimates: ``[N]`` years.
         age: the legal age.
         challenge: who is estimated at or above it passes.
-
-    Returns:
-        `rate` for ``false_positive_rate``, the same ``…_near`` the legal age (`NEAR`), and
-        ``false_negative_rate``.
     """
     years = np.asarray(true, float)
     passed = np.asarray(estimates, float) >= challenge
     under = years < age
     near = under & (years >= age - NEAR)
-    return {
-        "false_positive_rate": rate(int((under & passed).sum()), int(under.sum())),
-        "false_positive_rate_near": rate(int((near & passed).sum()), int(near.sum())),
-        "false_negative_rate": rate(int((~under & ~passed).sum()), int((~under).sum())),
-    }
+    return CheckRates(
+        false_positive_rate=rate(int((under & passed).sum()), int(under.sum())),
+        false_positive_rate_near=rate(int((near & passed).sum()), int(near.sum())),
+        false_negative_rate=rate(int((~under & ~passed).sum()), int((~under).sum())),
+    )
 
 
-def least_challenge(
+def lowest_challenge(
     true: ArrayLike, estimates: ArrayLike, age: int, bound: float, *, near: bool = False
-) -> dict[str, Any]:
+) -> LowestChallenge:
     """The lowest challenge age, in whole years, that keeps the false positive rate in bounds.
 
     Args:
@@ -80,23 +80,22 @@ def least_challenge(
         age: the legal age.
         bound: the largest rate allowed, 0 to 1.
         near: of those just under age alone (`NEAR`).
-
-    Returns:
-        ``observed``: by the rate itself; ``assured``: by the upper end of its interval. None where
-        no age up to 60 years above the legal one does it.
     """
-    found: dict[str, int | None] = {"observed": None, "assured": None}
-    name = "false_positive_rate_near" if near else "false_positive_rate"
+    observed = assured = None
     for challenge in range(age, age + 61):
-        figure = error_rates(true, estimates, age, challenge)[name]
-        for key, end in (("observed", "value"), ("assured", "high")):
-            if figure is not None and found[key] is None and figure[end] <= bound:
-                found[key] = challenge
-    return {"bound": bound, **found}
+        rates = error_rates(true, estimates, age, challenge)
+        figure = rates.false_positive_rate_near if near else rates.false_positive_rate
+        if figure is None:
+            break
+        if observed is None and figure.value <= bound:
+            observed = challenge
+        if assured is None and figure.high <= bound:
+            assured = challenge
+    return LowestChallenge(bound=bound, observed=observed, assured=assured)
 
 
-def reliability(probabilities: ArrayLike, outcomes: ArrayLike, bins: int = BINS) -> dict[str, Any]:
-    """What becomes true of what was probable.
+def reliability(probabilities: ArrayLike, outcomes: ArrayLike, bins: int = BINS) -> Reliability:
+    """How often what had a probability came true.
 
     Args:
         probabilities: ``[N]``, 0 to 1.
@@ -104,24 +103,30 @@ def reliability(probabilities: ArrayLike, outcomes: ArrayLike, bins: int = BINS)
         bins: of equal width.
 
     Returns:
-        ``expected_calibration_error``: mean distance of stated and observed shares, weighted by
-        the bins' counts (Naeini et al., AAAI 2015); ``bins``: a row for each that has any.
+        The expected calibration error, which is the mean distance of a bin's mean probability from
+        its observed frequency, weighted by the bins' counts (Naeini et al., AAAI 2015), and every
+        bin that has a member.
     """
-    stated = np.asarray(probabilities, float)
+    given = np.asarray(probabilities, float)
     happened = np.asarray(outcomes, bool)
-    index = np.minimum((stated * bins).astype(int), bins - 1)
-    rows: list[dict[str, Any]] = []
+    index = np.minimum((given * bins).astype(int), bins - 1)
+    rows: list[ReliabilityBin] = []
     error = 0.0
     for number in np.unique(index):
         own = index == number
         observed = rate(int(happened[own].sum()), int(own.sum()))
         assert observed is not None, "a bin that is there has a member"
-        mean = float(stated[own].mean())
-        error += own.mean() * abs(mean - observed["value"])
+        mean = float(given[own].mean())
+        error += own.mean() * abs(mean - observed.value)
         rows.append(
-            {"from": number / bins, "to": (number + 1) / bins, "stated": mean, "observed": observed}
+            ReliabilityBin(
+                low=number / bins,
+                high=(number + 1) / bins,
+                mean_probability=mean,
+                observed=observed,
+            )
         )
-    return {"expected_calibration_error": float(error), "bins": rows}
+    return Reliability(expected_calibration_error=float(error), bins=rows)
 
 
 def at_least(
@@ -138,7 +143,7 @@ def measure_thresholds(
     probabilities: NDArray[np.float64],
     age: int = 18,
     bound: float = BOUND,
-) -> dict[str, Any]:
+) -> Threshold:
     """Everything about one legal age.
 
     Args:
@@ -148,39 +153,34 @@ def measure_thresholds(
         probabilities: ``[N]``, of having reached `age`.
         age: the legal age.
         bound: the largest false positive rate allowed, 0 to 1.
-
-    Returns:
-        ``challenges``: {challenge age: {"overall": rates, "groups": {column: {value: rates}}}} (see
-        `error_rates`; a group of fewer than `SMALL_GROUP` under or of age is ``small``);
-        ``least_challenge`` of all under age and ``least_challenge_near``; ``reliability``.
     """
-    sides = {
-        column: {
-            str(value): (rows.to_numpy(), int((true[rows] < age).sum()), int(rows.sum()))
+    members = {
+        str(column): {
+            str(value): (groups[column] == value).fillna(False).astype(bool).to_numpy()
             for value in sorted(groups[column].dropna().unique())
-            for rows in [(groups[column] == value).fillna(False).astype(bool)]
         }
         for column in groups
     }
-    challenges: dict[str, Any] = {}
-    for challenge in range(age, age + CHALLENGES + 1):
-        by_group = {
-            column: {
-                value: error_rates(true[rows], estimates[rows], age, challenge)
-                | {"small": min(under, count - under) < SMALL_GROUP}
-                for value, (rows, under, count) in values.items()
-            }
-            for column, values in sides.items()
-        }
-        overall = error_rates(true, estimates, age, challenge)
-        challenges[str(challenge)] = {"overall": overall, "groups": by_group}
-    return {
-        "near": [max(0, age - NEAR), age - 1],
-        "challenges": challenges,
-        "least_challenge": least_challenge(true, estimates, age, bound),
-        "least_challenge_near": least_challenge(true, estimates, age, bound, near=True),
-        "reliability": reliability(probabilities, true.to_numpy(float) >= age),
+    challenges = {
+        challenge: Challenge(
+            overall=error_rates(true, estimates, age, challenge),
+            groups={
+                column: {
+                    value: error_rates(true[rows], estimates[rows], age, challenge)
+                    for value, rows in values.items()
+                }
+                for column, values in members.items()
+            },
+        )
+        for challenge in range(age, age + CHALLENGES + 1)
     }
+    return Threshold(
+        near=(max(0, age - NEAR), age - 1),
+        challenges=challenges,
+        lowest_challenge=lowest_challenge(true, estimates, age, bound),
+        lowest_challenge_near=lowest_challenge(true, estimates, age, bound, near=True),
+        reliability=reliability(probabilities, true.to_numpy(float) >= age),
+    )
 
 
 def parse_ages(text: str) -> Sequence[int]:

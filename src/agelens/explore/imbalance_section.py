@@ -28,18 +28,18 @@ def imbalance(manifest: pd.DataFrame, weights: str, sampling: str, source: str) 
     ages = train["age"].to_numpy(np.int64)
     counts = age_counts(train["age"])
     effective = effective_number(counts)
-    shares = {"as they are": np.ones(len(ages)) / len(ages)}
+    weights_of = {"as they are": np.ones(len(ages)) / len(ages)}
     by_age = sqrt_lds_weights(np.stack([ages, ages], 1), len(counts))
-    shares["weights sqrt_lds"] = by_age[ages] / by_age[ages].sum()
+    weights_of["weights sqrt_lds"] = by_age[ages] / by_age[ages].sum()
     drawn = {name: sampling_rates(train, name) for name in ("sqrt", "sqrt_groups")}
-    shares |= {f"sampling {name}": rates for name, rates in drawn.items()}
+    weights_of |= {f"sampling {name}": rates for name, rates in drawn.items()}
     rates = np.ones(len(ages))
     rates = rates * (by_age[ages] if weights == "sqrt_lds" else 1)
     rates = rates * drawn.get(sampling, 1)
     chosen = rates / rates.sum()
 
-    def by_band(share: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.histogram(ages, AGE_BANDS, weights=share)[0]
+    def by_band(own: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.histogram(ages, AGE_BANDS, weights=own)[0]
 
     def samples(left: Axes, right: Axes) -> None:
         left.bar(range(len(counts)), counts, color=BLUE, width=0.9, label="pictures")
@@ -47,21 +47,21 @@ def imbalance(manifest: pd.DataFrame, weights: str, sampling: str, source: str) 
         left.set(xlabel="age, years", ylabel="training pictures")
         left.legend(fontsize=8)
         places = np.arange(len(BAND_NAMES))
-        right.bar(places - 0.2, by_band(shares["as they are"]), 0.4, color=GREY, label="as is")
+        right.bar(places - 0.2, by_band(weights_of["as they are"]), 0.4, color=GREY, label="as is")
         right.bar(places + 0.2, by_band(chosen), 0.4, color=GREEN, label="as trained")
-        right.set(ylabel="share of the loss")
+        right.set(ylabel="weight in the loss")
         right.set_xticks(places, BAND_NAMES, rotation=45)
         right.legend(fontsize=8)
 
     ratio = counts.max() / max(1, counts[counts > 0].min())
-    now = {name: by_band(share) for name, share in {**shares, "as trained": chosen}.items()}
+    now = {name: by_band(own) for name, own in (weights_of | {"as trained": chosen}).items()}
     section = Section("Imbalance")
     section.numbers = {
         "largest_to_smallest_year": float(ratio),
         "beta": BETA,
         "effective_number": effective,
         "years_without_pictures": [age for age, n in enumerate(counts) if n == 0],
-        "shares_by_band": {k: dict(zip(BAND_NAMES, v, strict=True)) for k, v in now.items()},
+        "weights_by_band": {k: dict(zip(BAND_NAMES, v, strict=True)) for k, v in now.items()},
         "recipe": {"weights": weights, "sampling": sampling, "source": source},
     }
     old = [i for i, low in enumerate(AGE_BANDS[:-1]) if low >= 60]
@@ -77,7 +77,7 @@ def imbalance(manifest: pd.DataFrame, weights: str, sampling: str, source: str) 
         ),
         draw("imbalance", title, samples, columns=2, size=(9, 3.6)),
         Table(
-            "Share of each band",
+            "Weight of each band",
             ("band", *now),
             [(band, *(f"{v[i]:.1%}" for v in now.values())) for i, band in enumerate(BAND_NAMES)],
         ),

@@ -127,8 +127,8 @@ def distributions(manifest: pd.DataFrame) -> Section:
         Text("Exact copies count once here; files without an age do not count."),
         draw(
             "age-by-year",
-            f"Half are {facts['median']:.0f} or younger, {facts['share_under_40']:.0%} are under "
-            f"40 (skewness {facts['skewness']:.2f}); labels heap at {named}",
+            f"Half are {facts['median']:.0f} or younger, {facts['fraction_under_40']:.0%} are "
+            f"under 40 (skewness {facts['skewness']:.2f}); labels heap at {named}",
             years,
         ),
         Table("Ages", SUMMARY_HEAD, [("all", *summary_cells(facts))]),
@@ -144,7 +144,7 @@ def distributions(manifest: pd.DataFrame) -> Section:
         draw("age-by-band", _thinnest(by_band), bands),
         Table(
             "Pictures by band",
-            ("band", "pictures", "share"),
+            ("band", "pictures", "fraction"),
             [
                 (f"ages {name}", count, f"{count / len(ages):.1%}")
                 for name, count in by_band.items()
@@ -227,11 +227,11 @@ def _splits(used: pd.DataFrame, section: Section) -> None:
     section.numbers["splits_agree"] = tests
     section.numbers["splits"] = {name: age_summary(part["age"]) for name, part in parts.items()}
 
-    def shares(axes: Axes) -> None:
+    def histograms(axes: Axes) -> None:
         for (name, part), colour in zip(parts.items(), PALETTE, strict=False):
             values, edges = np.histogram(part["age"].astype(float), np.arange(0, 121, 5))
             axes.stairs(values / len(part), edges, label=name, color=colour, lw=1.5)
-        axes.set(xlabel="age, years", ylabel="share of the split")
+        axes.set(xlabel="age, years", ylabel="fraction of the split")
         axes.legend(fontsize=8)
 
     worst = min((test["p"] for test in tests.values()), default=1.0)
@@ -241,7 +241,7 @@ def _splits(used: pd.DataFrame, section: Section) -> None:
         for topic, test in tests.items()
     ]
     section.blocks += [
-        draw("age-by-split", f"The splits {verdict} (smallest p {worst:.2g})", shares),
+        draw("age-by-split", f"The splits {verdict} (smallest p {worst:.2g})", histograms),
         Table(
             "Ages by split",
             SUMMARY_HEAD,

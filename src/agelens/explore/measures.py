@@ -47,8 +47,8 @@ def effective_side(grey: Grey) -> int:
 @lru_cache(maxsize=8)
 def _sides(height: int, width: int) -> NDArray[np.int64]:
     """The side in pixels that has room for each cosine frequency of a picture, flattened."""
-    share = np.maximum.outer((np.arange(height) + 1) / height, (np.arange(width) + 1) / width)
-    sides: NDArray[np.int64] = np.ceil(share * max(height, width)).astype(np.int64).ravel()
+    fraction = np.maximum.outer((np.arange(height) + 1) / height, (np.arange(width) + 1) / width)
+    sides: NDArray[np.int64] = np.ceil(fraction * max(height, width)).astype(np.int64).ravel()
     return sides
 
 
@@ -68,7 +68,7 @@ def roll(landmarks: Landmarks) -> float:
 
 
 def lettering(grey: Grey, box: NDArray[np.float64] | None) -> float:
-    """Share of the picture outside the face that is thin strokes: letters, watermarks, and fences.
+    """Fraction of the picture outside the face that is thin strokes: letters, marks, and fences.
 
     Strokes narrower than a 40th of the picture stand out from their surroundings by more than 48
     grey levels (top hat and black hat; Serra 1982).
@@ -86,7 +86,7 @@ def lettering(grey: Grey, box: NDArray[np.float64] | None) -> float:
 
 
 def flatness(grey: Grey) -> float:
-    """Share of pixels whose 3 x 3 surroundings are one grey level: drawings, flat backgrounds."""
+    """Fraction of pixels in surroundings of one grey level, 3 x 3: drawings, flat backgrounds."""
     kernel = np.ones((3, 3), np.uint8)
     return float((cv2.morphologyEx(grey, cv2.MORPH_GRADIENT, kernel) == 0).mean())
 

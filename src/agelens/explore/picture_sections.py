@@ -1,4 +1,4 @@
-"""The report's sections that show pictures: how they look, and what is wrong with them."""
+"""The report's sections that show pictures: their properties, and what is wrong with them."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ PER_DECADE = 9
 EXTREMES = 9
 GROUPS = 60
 FLAGGED = 60
+RANKED = 24
 ERRORS = 96
 
 
@@ -78,13 +79,13 @@ class Pictures:
         return Gallery(title, groups, text)
 
 
-def looks(pictures: Pictures, measures: pd.DataFrame) -> Section:
+def image_properties(pictures: Pictures, measures: pd.DataFrame) -> Section:
     """Random faces, faces by decade, and every measure with its extremes."""
     rows = pictures.rows
     rng = np.random.default_rng(0)
     known = rows[usable(rows)]
     chosen = rng.choice(known.index, min(RANDOM, len(known)), replace=False).tolist()
-    section = Section("Looks")
+    section = Section("Image properties")
     section.blocks = [pictures.grid("Faces at random", chosen, [""] * len(chosen), named=False)]
     for decade, part in known.groupby(known["age_low"] // 10 * 10):
         sample = rng.choice(part.index, min(PER_DECADE, len(part)), replace=False).tolist()
@@ -123,7 +124,7 @@ def _measure(pictures: Pictures, measure: Measure, values: pd.Series) -> list[Bl
         f"{measure.name.capitalize()}: nine in ten lie between {low:.3g} and {high:.3g} "
         f"({measure.unit})"
     )
-    blocks: list[Block] = [draw(f"look-{measure.column}", title, histogram, size=(7.5, 2.6))]
+    blocks: list[Block] = [draw(f"property-{measure.column}", title, histogram, size=(7.5, 2.6))]
     order = values.sort_values(kind="stable")
     for name, part in ((measure.low, order[:EXTREMES]), (measure.high, order[::-1][:EXTREMES])):
         if name:
@@ -134,10 +135,10 @@ def _measure(pictures: Pictures, measure: Measure, values: pd.Series) -> list[Bl
     return blocks
 
 
-def faults(pictures: Pictures, measures: pd.DataFrame) -> Section:
+def issues(pictures: Pictures, measures: pd.DataFrame) -> Section:
     """Files, duplicates, faces that were not found or are cut off, lettering, drawings."""
     rows = pictures.rows
-    section = Section("Faults")
+    section = Section("Issues")
     add = section.blocks.append
     for flag, title in (
         ("unreadable", "Files that cannot be decoded"),
@@ -148,37 +149,40 @@ def faults(pictures: Pictures, measures: pd.DataFrame) -> Section:
         found = rows[rows[flag]]
         section.numbers[flag] = found["path"].tolist()
         if found.empty:
-            add(Text(f"{title}: none."))
             continue
         shown = found.index[:FLAGGED].tolist()
         add(pictures.grid(f"{title}: {len(found):,}", shown, [""] * len(shown)))
     _duplicates(pictures, section)
-    ranked: list[tuple[str, str, str, Callable[[float], str]]] = [
+    ranked: list[tuple[str, float, str, str, Callable[[float], str]]] = [
         (
             "missing",
+            0.1,
             "Faces that are cut off",
-            "Share of the aligned face that lies outside the picture. It misses faces that a hand "
-            "or a frame hides, and those that the detector completed wrongly.",
+            "Fraction of the aligned face that lies outside the picture. It misses faces that a "
+            "hand or a frame hides, and those that the detector completed wrongly.",
             "{:.0%} missing".format,
         ),
         (
             "lettering",
+            0.02,
             "Letters and watermarks",
-            "Share of thin, contrasting strokes outside the face. It finds lettering beside "
+            "Fraction of thin, contrasting strokes outside the face. It finds lettering beside "
             "the face and takes fences, hair and patterned walls for it; it misses faint marks and "
             "all that lie on the face.",
             "{:.1%} strokes".format,
         ),
         (
             "flatness",
+            0.5,
             "Drawings and flat backgrounds",
-            "Share of pixels whose surroundings are one grey level. It finds drawings, cut-outs "
+            "Fraction of pixels whose surroundings are one grey level. It finds drawings, cut-outs "
             "and over-exposed pictures; painted portraits have texture and are missed.",
             "{:.0%} flat".format,
         ),
     ]
-    for column, title, note, caption in ranked:
-        top = measures[column].dropna().sort_values(ascending=False, kind="stable")[:24]
+    for column, least, title, note, caption in ranked:
+        values = measures[column][measures[column] >= least]  # below, there is no reason to look
+        top = values.sort_values(ascending=False, kind="stable")[:RANKED]
         section.numbers[column] = dict(
             zip(rows.loc[top.index, "path"], top.astype(float), strict=True)
         )
@@ -197,7 +201,6 @@ def _duplicates(pictures: Pictures, section: Section) -> None:
     ):
         if part.empty:
             section.numbers[name] = {"groups": 0, "files": 0, "members": []}
-            section.blocks.append(Text(f"{title}: none."))
             continue
         grouped = part.groupby(key)
         facts = grouped[["gender", "ethnicity"]].nunique()
@@ -232,36 +235,38 @@ def _duplicates(pictures: Pictures, section: Section) -> None:
         )
 
 
-def label_errors(pictures: Pictures, opinions: pd.DataFrame, model: str) -> Section:
+def label_errors(pictures: Pictures, predictions: pd.DataFrame, model: str) -> Section:
     """Labels that a model which never saw them finds least likely."""
     section = Section("Likely label errors")
     rows = pictures.rows
-    top = opinions[:ERRORS]
+    top = predictions[:ERRORS]
     section.numbers = {
         "model": model,
-        "pictures": len(opinions),
-        "mean_absolute_error": float(opinions["error"].abs().mean()),
+        "pictures": len(predictions),
+        "mean_absolute_error": float(predictions["error"].abs().mean()),
         "ranked": [
             {"path": rows.at[i, "path"], "age": int(age), **top.loc[i].to_dict()}
             for i, age in rows.loc[top.index, "age"].items()
         ],
     }
+    if predictions.empty:
+        return section
     notes = [f"model: {row.predicted:.0f}" for row in top.itertuples()]
     section.blocks = [
         Text(
-            f"The model {model} gave {len(opinions):,} pictures that it did not learn from a "
-            "distribution over ages. Those whose label lies farthest in its tails come first. A "
-            "label can be right and the model wrong: look before you change one. Pictures of the "
-            "model's training part are not judged (it has seen their labels), nor those of the "
-            "test part (nobody should choose by it)."
+            f"The model {model} gave {len(predictions):,} pictures that it did not learn from a "
+            "distribution over ages. Labels of the lowest quality, which lie farthest in its "
+            "tails, come first. A label can be right and the model wrong: look before you change "
+            "one. Pictures of the model's training part are left out (it has seen their labels), "
+            "and those of the test part (nobody should choose by it)."
         ),
         pictures.grid("Label and prediction disagree most", top.index.tolist(), notes),
     ]
 
     def scatter(axes: Axes) -> None:
-        ages = rows.loc[opinions.index, "age"].to_numpy(float)
+        ages = rows.loc[predictions.index, "age"].to_numpy(float)
         axes.plot([0, 116], [0, 116], color="black", lw=0.8)
-        axes.scatter(ages, opinions["predicted"], s=4, alpha=0.35, color=BLUE, linewidths=0)
+        axes.scatter(ages, predictions["predicted"], s=4, alpha=0.35, color=BLUE, linewidths=0)
         shown = rows.loc[top.index, "age"].to_numpy(float)
         axes.scatter(shown, top["predicted"], s=10, color=ORANGE, label=f"the {len(top)} shown")
         axes.set(xlabel="label, years", ylabel="prediction, years")
@@ -269,6 +274,5 @@ def label_errors(pictures: Pictures, opinions: pd.DataFrame, model: str) -> Sect
 
     error = section.numbers["mean_absolute_error"]
     title = f"Held-out predictions miss the label by {error:.1f} years on average"
-    if len(opinions):
-        section.blocks.append(draw("label-errors", title, scatter, size=(6, 5)))
+    section.blocks.append(draw("label-errors", title, scatter, size=(6, 5)))
     return section

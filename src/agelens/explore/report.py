@@ -8,11 +8,13 @@ from typing import Any
 import pandas as pd
 
 from agelens.data.manifest import Dataset, usable
+from agelens.evaluation.known import public_name
 from agelens.explore.imbalance_section import imbalance
 from agelens.explore.label_sections import TOPICS, distributions, overview
-from agelens.explore.picture_sections import Pictures, faults, label_errors, looks
+from agelens.explore.picture_sections import Pictures, image_properties, issues, label_errors
 from agelens.explore.source_section import sources
-from agelens.explore.table import measures_of, opinions_of
+from agelens.explore.table import held_out_predictions, measures_of
+from agelens.explore.verdict import verdict
 from agelens.parallel import Progress, silent
 from agelens.reporting.page import Section, Text, write_report
 
@@ -48,7 +50,8 @@ def explore(
     Args:
         dataset: from `agelens data prepare`.
         folder: where ``report.html``, ``report.json`` and ``figures/`` go.
-        model: a model file or a shipped model's name; it judges labels it did not learn from.
+        model: a model file or a shipped model's name; its predictions show labels that may be
+            wrong.
         recipe: plain values of the training recipe whose answer to imbalance is shown; by default
             the one that the model was trained by.
         jobs: pictures in work at once.
@@ -59,24 +62,23 @@ def explore(
     """
     manifest = dataset.manifest
     measures = measures_of(dataset, jobs=jobs, progress=progress)
-    opinions, judge = opinions_of(dataset, model, jobs=jobs, progress=progress)
-    name = str(judge.metadata["name"])
-    trained = judge.metadata["training"]
+    predictions, opened = held_out_predictions(dataset, model, jobs=jobs, progress=progress)
+    trained = opened.metadata["training"]
     chosen = recipe or trained["recipe"]
-    source = f"The recipe {chosen.get('name', name)}"
+    source = f"The recipe {chosen.get('name', opened.name)}"
     if recipe is None and trained.get("averaged"):
         source += f" (the first of the averaged {', '.join(trained['averaged'])})"
     answer = chosen.get("imbalance", {})
     pictures = Pictures(dataset)
-    sections = [overview(manifest), sources(dataset)]
+    sections = [verdict(manifest, predictions), overview(manifest), sources(dataset)]
     aged = manifest[manifest["age"].notna()]
     if usable(aged).any():
         weights, sampling = answer.get("weights", "none"), answer.get("sampling", "none")
         sections += [distributions(aged), imbalance(aged, weights, sampling, source)]
     sections += [
-        looks(pictures, measures),
-        faults(pictures, measures),
-        label_errors(pictures, opinions, name),
+        image_properties(pictures, measures),
+        issues(pictures, measures),
+        label_errors(pictures, predictions, opened.name),
         _labels(manifest),
     ]
     used = manifest[usable(manifest)]
@@ -93,9 +95,8 @@ def explore(
 def _labels(manifest: pd.DataFrame) -> Section:
     """What the labels are, and who is under-represented."""
     used = manifest[usable(manifest)]
-    like_utkface = manifest["path"].str.contains(r"\.chip\.jpg$").mean() > 0.5
     section = Section("A note on the labels")
-    section.blocks = [Text(text) for text in (UTKFACE if like_utkface else OTHER)]
+    section.blocks = [Text(text) for text in (UTKFACE if public_name(manifest) else OTHER)]
     old = int((used["age_low"] >= 80).sum())
     rare = [f"{old:,} are 80 or older by their label"]
     for topic in TOPICS:

@@ -11,7 +11,7 @@ from agelens.ages import AGE_BANDS, BAND_NAMES
 from agelens.pipeline.calibration import quantile
 
 BETA = 0.999
-"""Cui et al.'s share of new information in a further example; 0.999 suits tens of thousands."""
+"""How much of a further example is new information (Cui et al.); 0.999 suits tens of thousands."""
 HEAP = 1.5
 """How many times its neighbours' count a year must have to be called a heap."""
 
@@ -27,7 +27,7 @@ def age_summary(ages: pd.Series) -> dict[str, float]:
         "skewness": float(stats.skew(values)) if np.ptp(values) else 0.0,
         "least": float(values.min()),
         "greatest": float(values.max()),
-        "share_under_40": float((values < 40).mean()),
+        "fraction_under_40": float((values < 40).mean()),
     }
 
 
@@ -60,8 +60,8 @@ def heaps(counts: NDArray[np.int64], least: int = 30) -> dict[int, float]:
 def whipple(counts: NDArray[np.int64]) -> float | None:
     """Whipple's index: 100 without preference for ages that end in 0 or 5, 500 with nothing else.
 
-    The share of ages 25, 30, ... 60 among 23 to 62, times 5 (United Nations, Demographic Yearbook).
-    None when there are no such ages.
+    The fraction of ages 25, 30, ... 60 among 23 to 62, times 5 (United Nations, Demographic
+    Yearbook). None when there are no such ages.
     """
     whole = counts[23:63].sum()
     return float(500 * counts[25:61:5].sum() / whole) if whole else None
@@ -108,13 +108,14 @@ def splits_agree(rows: pd.DataFrame) -> dict[str, dict[str, float]]:
     return tests
 
 
-def suspicion(
+def label_quality(
     ages: NDArray[np.float64], distribution: NDArray[np.float64], grid: NDArray[np.float64]
 ) -> pd.DataFrame:
-    """How unlikely each label is, given what a model that never saw it says of the picture.
+    """How well each label fits what a model that never saw it says of the picture.
 
-    The two-sided tail probability of the label under the predicted distribution: a large error
-    counts less where the model is unsure. It is the regression form of confident learning's idea
+    The label quality, 0 to 1, is the two-sided tail probability of the label under the predicted
+    distribution: a large error counts less where the model is unsure, and a low quality says that
+    the label is likely to be wrong. It is the regression form of confident learning's idea
     (Northcutt et al., JAIR 2021), with the model's own distribution for its noise.
 
     Args:
@@ -123,13 +124,15 @@ def suspicion(
         grid: ``[K]`` ages that they are over.
 
     Returns:
-        ``predicted`` age, ``tail`` probability of the label, and ``error`` (prediction minus
+        ``predicted`` age, ``label_quality``, and ``error`` (prediction minus
         label, in years), rows as given.
     """
     cumulative = distribution.cumsum(1)
     index = np.searchsorted(grid, ages)
     at = np.take_along_axis(distribution, index[:, None], 1)[:, 0]
     below = np.take_along_axis(cumulative, index[:, None], 1)[:, 0] - at / 2
-    tail = 2 * np.minimum(below, 1 - below).clip(0, 0.5)
+    quality = 2 * np.minimum(below, 1 - below).clip(0, 0.5)
     predicted = quantile(distribution, grid, 0.5)
-    return pd.DataFrame({"predicted": predicted, "tail": tail, "error": predicted - ages})
+    return pd.DataFrame(
+        {"predicted": predicted, "label_quality": quality, "error": predicted - ages}
+    )

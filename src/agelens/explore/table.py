@@ -1,4 +1,4 @@
-"""One row of measures for every picture: our own, cleanvision's, and a model's held-out opinion."""
+"""One row of measures for every picture: our own, cleanvision's, and held-out predictions."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from cleanvision import Imagelab
 from joblib import Parallel, delayed
 from numpy.typing import NDArray
 
+from agelens.data.cache import cached_table, keyed_path
 from agelens.data.manifest import Dataset, landmarks_of
 from agelens.explore.measures import measure
-from agelens.explore.statistics import suspicion
-from agelens.files import atomic_path
+from agelens.explore.statistics import label_quality
 from agelens.parallel import Progress
 from agelens.pipeline.align import align_face
 from agelens.pipeline.images import load_image
@@ -27,7 +27,7 @@ from agelens.pipeline.model import AgeModel
 TABLE_VERSION = 1
 """Raised whenever a measure changes, so that an older table is not read."""
 ISSUES = ("dark", "light", "blurry", "low_information", "odd_aspect_ratio")
-"""What cleanvision looks for, and odd sizes; duplicates and grey are in the manifest already."""
+"""What cleanvision is asked for beside odd sizes; the manifest has duplicates and grey already."""
 PART = 500
 CHUNK = 256
 
@@ -44,13 +44,13 @@ def measures_of(dataset: Dataset, *, jobs: int, progress: Progress) -> pd.DataFr
         A row for each readable picture, by the manifest's index: the columns of `measure`, and
         cleanvision's scores and flags.
     """
-    path = dataset.folder / "cache" / f"measures-{TABLE_VERSION}-{dataset.digest[:16]}.parquet"
-    if not path.exists():
-        rows = dataset.manifest[~dataset.manifest["unreadable"]]
-        found = _issues(dataset, rows, jobs, progress).join(_own(dataset, rows, jobs, progress))
-        with atomic_path(path) as partial:
-            found.to_parquet(partial)
-    return pd.read_parquet(path)
+    facts = {"version": TABLE_VERSION, "dataset": dataset.digest}
+    path = keyed_path(dataset.folder / "cache", "measures", ".parquet", **facts)
+    rows = dataset.manifest[~dataset.manifest["unreadable"]]
+    return cached_table(
+        path,
+        lambda: _issues(dataset, rows, jobs, progress).join(_own(dataset, rows, jobs, progress)),
+    )
 
 
 def _own(dataset: Dataset, rows: pd.DataFrame, jobs: int, progress: Progress) -> pd.DataFrame:
@@ -76,17 +76,17 @@ def _issues(dataset: Dataset, rows: pd.DataFrame, jobs: int, progress: Progress)
     """What cleanvision finds, in parts: given all pictures, it sends their names with each four."""
     paths = [str(dataset.root / path) for path in rows["path"]]
     starts = range(0, len(paths), PART)
-    work = (delayed(_judged)(paths[start : start + PART], ISSUES) for start in starts)
+    work = (delayed(_cleanvision)(paths[start : start + PART], ISSUES) for start in starts)
     found: list[pd.DataFrame] = []
     for part in Parallel(jobs, return_as="generator")(work):
         found.append(part)
         progress(min(len(found) * PART, len(paths)), len(paths))
-    sizes = _judged(paths, ("odd_size",))  # compares a picture with all others
+    sizes = _cleanvision(paths, ("odd_size",))  # compares a picture with all others
     table: pd.DataFrame = pd.concat(found).join(sizes).loc[paths]
     return table.set_axis(rows.index)
 
 
-def _judged(paths: list[str], issues: tuple[str, ...]) -> pd.DataFrame:
+def _cleanvision(paths: list[str], issues: tuple[str, ...]) -> pd.DataFrame:
     sink = io.StringIO()  # it prints even when told not to
     with contextlib.redirect_stdout(sink), contextlib.redirect_stderr(sink):
         lab = Imagelab(filepaths=paths)
@@ -95,17 +95,18 @@ def _judged(paths: list[str], issues: tuple[str, ...]) -> pd.DataFrame:
     return found
 
 
-def opinions_of(
+def held_out_predictions(
     dataset: Dataset, model: str, *, jobs: int, progress: Progress
 ) -> tuple[pd.DataFrame, AgeModel]:
-    """What a model says of the pictures that it did not learn from, against their labels.
+    """A model's predictions of the pictures that it did not learn from, beside their labels.
 
     Of the sources that a model learnt from, the training part is left out, because it has seen
-    those labels, and the test part, so that nobody chooses by it. Bands of ages are not judged.
+    those labels, and the test part, so that nobody chooses by it. Labels that are bands of ages
+    are left out, too.
 
     Returns:
-        Rows by the manifest's index: ``predicted`` age, ``tail`` and ``error`` of `suspicion`, the
-        most suspicious first; and the model.
+        Rows by the manifest's index: the columns of `label_quality`, the lowest quality first; and
+        the model.
     """
     age_model = AgeModel(model)
     rows, about = dataset.manifest, age_model.metadata
@@ -127,8 +128,9 @@ def opinions_of(
             progress(start + len(chunk), len(rows))
     distribution = np.concatenate(parts).astype(float)
     labels = rows["age"].to_numpy(float)
-    found = suspicion(labels, distribution, age_model.ages.astype(float)).set_axis(rows.index)
-    return found.sort_values(["tail", "error"], key=_order), age_model
+    found = label_quality(labels, distribution, age_model.ages.astype(float))
+    found = found.set_axis(rows.index)
+    return found.sort_values(["label_quality", "error"], key=_order), age_model
 
 
 def _order(column: pd.Series) -> pd.Series:

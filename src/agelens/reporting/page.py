@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import base64
+import enum
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -64,7 +65,42 @@ class Text:
     text: str
 
 
-Block = Text | Figure | Table | Gallery
+class Status(enum.StrEnum):
+    """How good a finding is, in the word that a report says it with."""
+
+    EXPECT = "expect"
+    GOOD = "good"
+    FAIR = "fair"
+    POOR = "falls short"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A sentence of a verdict."""
+
+    status: Status
+    text: str
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Findings, most important first."""
+
+    findings: Sequence[Finding]
+
+
+Block = Text | Figure | Table | Gallery | Verdict
+
+
+def has_content(block: Block) -> bool:
+    """Whether there is anything to show of a block."""
+    if isinstance(block, Table):
+        return bool(block.rows)
+    if isinstance(block, Gallery):
+        return bool(block.groups)
+    if isinstance(block, Verdict):
+        return bool(block.findings)
+    return True
 
 
 @dataclass
@@ -113,9 +149,11 @@ def write_report(
     sections: Sequence[Section],
     *,
     page: str = "report.html",
-    numbers: dict[str, Any] | None = None,
+    numbers: str | None = None,
 ) -> Path:
     """Write the page, ``report.json`` and ``figures/``; each file whole or not at all.
+
+    Sections and blocks without content are left out of the page.
 
     Args:
         folder: where they go.
@@ -123,7 +161,7 @@ def write_report(
         summary: the paragraph below it.
         sections: of the page, in order.
         page: its file's name.
-        numbers: of ``report.json``; by default those of the sections.
+        numbers: the text of ``report.json``; by default it has the numbers of the sections.
 
     Returns:
         Path of the page, which needs no other file.
@@ -131,20 +169,22 @@ def write_report(
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     environment.tests["of"] = lambda block, kind: type(block).__name__ == kind
     source = files("agelens.reporting").joinpath("page.html").read_text("utf-8")
+    shown = [replace(one, blocks=list(filter(has_content, one.blocks))) for one in sections]
+    shown = [section for section in shown if section.blocks]
     html = environment.from_string(source).render(
-        title=title, summary=summary, sections=sections, version=__version__
+        title=title, summary=summary, sections=shown, version=__version__
     )
     (folder / "figures").mkdir(parents=True, exist_ok=True)
-    for section in sections:
+    for section in shown:
         for block in section.blocks:
             if isinstance(block, Figure):
                 for ending, data in ((".svg", block.svg), (".png", block.png)):
                     with atomic_path(folder / "figures" / (block.name + ending)) as path:
                         path.write_bytes(data)
     if numbers is None:
-        numbers = {section.anchor: section.numbers for section in sections}
-    text = json.dumps(numbers, indent=2, ensure_ascii=False, default=_plain)
-    for name, content in (("report.json", text + "\n"), (page, html)):
+        own = {section.anchor: section.numbers for section in sections}
+        numbers = json.dumps(own, indent=2, ensure_ascii=False, default=_plain) + "\n"
+    for name, content in (("report.json", numbers), (page, html)):
         with atomic_path(folder / name) as path:
             path.write_text(content, "utf-8")
     return folder / page

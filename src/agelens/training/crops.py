@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +16,7 @@ from torch.utils.data import Dataset, Sampler
 from torchvision.transforms import v2
 
 from agelens.data.bands import Bands
+from agelens.data.cache import keyed_path
 from agelens.data.manifest import Dataset as AgeDataset
 from agelens.data.manifest import landmarks_of
 from agelens.errors import DataError
@@ -52,9 +52,8 @@ def aligned_crops(
         whose age is a band among them.
     """
     rows = dataset.part(split, bands=True)
-    facts = f"{dataset.digest}:{dataset.template.tolist()}:{split}:{size}:{margin}"
-    key = hashlib.sha256(facts.encode()).hexdigest()[:16]
-    path = dataset.folder / "cache" / f"crops-{split}-{size}-{key}.npy"
+    facts = {"dataset": dataset.digest, "template": dataset.template.tolist(), "margin": margin}
+    path = keyed_path(dataset.folder / "cache", f"crops-{split}-{size}", ".npy", **facts)
     if not path.exists():
         _write_crops(dataset, rows, size, margin, path, progress)
     return np.load(path, mmap_mode="r"), rows

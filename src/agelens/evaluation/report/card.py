@@ -13,13 +13,12 @@ import jinja2
 
 from agelens import __version__
 from agelens.errors import DataError
-from agelens.evaluation.journal import model_digest
-from agelens.evaluation.metrics import SMALL_GROUP
-from agelens.evaluation.report import tables
-from agelens.evaluation.report.terminal import least_challenge, share, widest, years
-from agelens.files import atomic_path
+from agelens.evaluation.report import tables, words
+from agelens.evaluation.report.verdict import verdict
+from agelens.evaluation.results import Evaluation, parse_evaluation
+from agelens.files import Inputs, atomic_path
 from agelens.pipeline.model import AgeModel
-from agelens.reporting.page import Table, Text
+from agelens.reporting.page import Finding, Status, Table, Text, has_content
 
 COST = "training_cost"
 """Key of what a run cost, {"hours": …}, beside the ``model`` it is of and its ``command``."""
@@ -29,6 +28,8 @@ ABOUT = {
     "licence": "licence",
 }  # fmt: skip
 """What of a model file's metadata is told as it is."""
+MARKS = {Status.EXPECT: "", Status.GOOD: "🟢 ", Status.FAIR: "🟡 ", Status.POOR: "🔴 "}
+"""Colours of the verdict's words."""
 Blocks = list[Table | Text]
 
 
@@ -38,6 +39,7 @@ class Card:
 
     Attributes:
         name: a shipped name, or the file's.
+        path: of the file.
         sha256: of the file.
         bytes: of the file.
         about: its metadata.
@@ -45,6 +47,7 @@ class Card:
     """
 
     name: str
+    path: Path
     sha256: str
     bytes: int
     about: dict[str, Any]
@@ -63,17 +66,17 @@ class Measurement:
 
     Attributes:
         path: of the file.
-        report: its content.
+        result: its content.
         model: that was measured.
+        verdict: what to expect, and what fell short.
         parts: heading and blocks of each part.
-        limits: what the figures warn of.
     """
 
     path: Path
-    report: dict[str, Any]
+    result: Evaluation
     model: Card
+    verdict: list[Finding]
     parts: list[tuple[str, Blocks]]
-    limits: list[str]
 
 
 def write_card(sources: Sequence[Path], output: Path) -> Path:
@@ -88,6 +91,7 @@ def write_card(sources: Sequence[Path], output: Path) -> Path:
         DataError: a source is missing, broken, of neither kind, or of another file than the model
             that it names; or none is a measurement.
         ModelError: a measured model cannot be opened.
+        OutputError: the card cannot be written, or is one of the sources.
     """
     measurements, costs = [], []
     for path in sources:
@@ -103,6 +107,7 @@ def write_card(sources: Sequence[Path], output: Path) -> Path:
         autoescape=False, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
     )
     environment.filters["cell"] = _cell
+    environment.filters["mark"] = MARKS.__getitem__
     source = files("agelens.evaluation.report").joinpath("card.md.jinja").read_text("utf-8")
     licences = [str(model.about.get("licence", "nothing")) for model in models]
     text = environment.from_string(source).render(
@@ -114,7 +119,8 @@ def write_card(sources: Sequence[Path], output: Path) -> Path:
         licences=list(dict.fromkeys(licences)),
         utkface=any("UTKFace" in licence for licence in licences),
     )
-    with atomic_path(output) as partial:
+    inputs = Inputs([*sources, *(one.model.path for one in measurements)])
+    with atomic_path(output, inputs=inputs) as partial:
         partial.write_text(text.strip() + "\n", "utf-8")
     return output
 
@@ -134,16 +140,14 @@ def _read(path: Path) -> dict[str, Any]:
     return content
 
 
-def _measurement(path: Path, report: dict[str, Any]) -> Measurement:
-    model = _card(str(report["model"]))
-    if report.get("model_sha256", model.sha256) != model.sha256:
-        raise DataError(f"{path}: measured another file than {report['model']} is now")
-    try:
-        return Measurement(path, report, model, list(_parts(report)), list(_limits(report)))
-    except (AttributeError, KeyError, IndexError, TypeError, ValueError) as error:
-        raise DataError(
-            f"{path}: is not whole: {type(error).__name__} {error}; measure again"
-        ) from error
+def _measurement(path: Path, content: dict[str, Any]) -> Measurement:
+    result = parse_evaluation(content, path)
+    model = _card(result.model)
+    if result.model_sha256 != model.sha256:
+        raise DataError(f"{path}: measured another file than {result.model} is now")
+    parts = [(name, list(filter(has_content, blocks))) for name, blocks in _parts(result)]
+    parts = [(name, blocks) for name, blocks in parts if blocks]
+    return Measurement(path, result, model, verdict(result), parts)
 
 
 def _card(name: str) -> Card:
@@ -162,7 +166,9 @@ def _card(name: str) -> Card:
     if "validation_mae" in about.get("metrics", {}):
         rows.append(("MAE on validation crops, years", f"{about['metrics']['validation_mae']:.2f}"))
     size = model.path.stat().st_size
-    return Card(tables.label(name), model_digest(name), size, about, Table("", ("", ""), rows))
+    return Card(
+        words.model_label(name), model.path, model.digest, size, about, Table("", ("", ""), rows)
+    )
 
 
 def _files(models: list[Card]) -> Table:
@@ -188,80 +194,54 @@ def _plain(value: Any) -> str:
     return "" if value in (None, "none") else str(value)
 
 
-def _parts(report: dict[str, Any]) -> Iterator[tuple[str, Blocks]]:
-    """What was measured, part after part; what was not is left out."""
-    accuracy: Blocks = [tables.overall(report), Text(tables.NOTE)]
+def _parts(result: Evaluation) -> Iterator[tuple[str, Blocks]]:
+    """What was measured, part after part."""
+    accuracy: Blocks = [tables.overall(result), Text(words.NOTE)]
     groups: Blocks = []
-    for topic, own in report.get("groups", {}).items():
+    for topic, own in result.groups.items():
         table = tables.by_group(f"By {topic}", topic, own)
         (accuracy if topic == "age" else groups).append(table)
-    if "quality" in report:
-        accuracy.append(tables.by_group("By quality of the picture", "quality", report["quality"]))
+    accuracy.append(tables.by_group("By quality of the picture", "quality", result.quality))
+    if result.bands is not None:
+        accuracy.append(tables.bands(result.bands))
     yield "Accuracy", accuracy
-    for topic, own in report.get("standardised", {}).items():
-        groups += [tables.standardised(topic, own), Text(widest(topic, own))]
+    for topic, values in result.standardised.items():
+        groups += [tables.standardised(topic, values), Text(words.widest(topic, values))]
     groups += [
         tables.by_group(f"By {topic}", topic, own)
-        for topic, own in report.get("crossings", {}).items()
+        for topic, own in result.crossings.items()
         if "age" not in topic
     ]
-    if groups:
-        yield "Groups", groups
-    if "intervals" in report:
-        yield "Intervals", [*tables.coverages(report["intervals"])]
-    for age, own in report.get("thresholds", {}).items():
-        first, last = own["near"]
-        error = own["reliability"]["expected_calibration_error"]
+    yield "Groups", groups
+    if result.intervals is not None:
+        yield "Intervals", [*tables.coverages(result.intervals)]
+    for age, check in result.thresholds.items():
+        first, last = check.near
+        error = check.reliability.expected_calibration_error
         yield (
             f"Checks for age {age}",
             [
-                *tables.checks(age, own),
-                Text(least_challenge(own["least_challenge"], f"all under {age}")),
-                Text(least_challenge(own["least_challenge_near"], f"those {first} to {last}")),
-                tables.stated_shares(age, own),
+                tables.challenges(age, check),
+                *tables.challenges_by_group(age, check),
+                Text(words.lowest_challenge(check.lowest_challenge, f"all under {age}")),
+                Text(
+                    words.lowest_challenge(check.lowest_challenge_near, f"those {first} to {last}")
+                ),
+                tables.reliability(age, check),
                 Text(f"Expected calibration error of that probability: {error:.3f}."),
             ],
         )
-    if "corruptions" in report:
-        own = report["corruptions"]
-        clean = f"{own['pictures']:,} pictures; clean, they err by {own['clean']['mae']:.2f} years."
-        yield "Bad conditions", [Text(clean), tables.corruption_means(own)]
-    if "compared" in report:
-        yield "Comparison", [next(tables.comparison(report["model"], report["compared"]))]
-
-
-def _limits(report: dict[str, Any]) -> Iterator[str]:
-    """What the figures warn of."""
-    every = report.get("groups", {}).get("age", {})
-    bands = {band: own for band, own in every.items() if own["count"] >= SMALL_GROUP} or every
-    if bands:
-        worst = max(bands, key=lambda band: bands[band]["mae"]["value"])
-        old = max(bands, key=lambda band: bands[band]["bias"]["value"])
-        young = min(bands, key=lambda band: bands[band]["bias"]["value"])
-        yield f"Ages {worst} are missed most, by {years(bands[worst]['mae'])} years on average."
+    if result.corruptions is not None:
+        own_pictures, clean = result.corruptions.pictures, result.corruptions.clean.mae
         yield (
-            f"Bias differs with age: {bands[old]['bias']['value']:+.2f} years at {old}, "
-            f"{bands[young]['bias']['value']:+.2f} at {young}."
+            "Bad conditions",
+            [
+                Text(f"{own_pictures:,} pictures; clean, they err by {clean:.2f} years."),
+                tables.corruption_means(result.corruptions),
+            ],
         )
-    for own in report.get("intervals", {}).get("levels", []):
-        if own["nominal"] == report.get("coverage"):
-            yield (
-                f"Intervals of {own['nominal']:.0%} hold {share(own['observed'])} of the labels; "
-                f"they are {own['width']:.1f} years wide on average."
-            )
-    kinds = report.get("corruptions", {}).get("kinds", {})
-    cells = [
-        (row["ratio"], kind.replace("_", " "), level)
-        for kind, own in kinds.items()
-        for level, row in own["severities"].items()
-        if row["ratio"] is not None
-    ]
-    if cells:
-        ratio, kind, level = max(cells)
-        worst = f"{kind}, severity {level}"
-        yield f"In bad conditions errors grow: {ratio:.2f} times at worst ({worst})."
-    missed = f"{len(report['missed']):,} of {report['images']:,}"
-    yield f"No face was found in {missed} pictures; they have no estimate, and no error above."
+    if result.compared is not None:
+        yield "Comparison", [next(tables.comparison(result.model, result.compared))]
 
 
 def _matched(

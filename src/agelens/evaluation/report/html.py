@@ -10,9 +10,20 @@ import pandas as pd
 from agelens.ages import age_band
 from agelens.data.manifest import Dataset
 from agelens.errors import DataError
-from agelens.evaluation.report import plots, tables
-from agelens.evaluation.report.terminal import least_challenge, widest, years
-from agelens.reporting.page import Gallery, Section, Table, Text, thumbnail, write_report
+from agelens.evaluation.measured import Groups, Measured, Standardised, Threshold
+from agelens.evaluation.report import plots, tables, words
+from agelens.evaluation.report.verdict import verdict
+from agelens.evaluation.results import Evaluation
+from agelens.reporting.page import (
+    Block,
+    Gallery,
+    Section,
+    Table,
+    Text,
+    Verdict,
+    thumbnail,
+    write_report,
+)
 
 PAGE = "index.html"
 CASES = 24
@@ -33,12 +44,11 @@ def report_folder(folder: Path) -> Path:
     return folder
 
 
-def write_page(report: dict[str, Any], table: pd.DataFrame, dataset: Dataset, folder: Path) -> Path:
+def write_page(result: Evaluation, table: pd.DataFrame, dataset: Dataset, folder: Path) -> Path:
     """Write ``index.html``, ``report.json`` and ``figures/``; each file whole or not at all.
 
     Args:
-        report: what `agelens evaluate --json` writes; sections of what was not measured are left
-            out.
+        result: of `evaluate`; sections of what was not measured are left out.
         table: from `predict_split`.
         dataset: whose pictures these are; small copies of some are in the page.
         folder: where the files go.
@@ -47,53 +57,58 @@ def write_page(report: dict[str, Any], table: pd.DataFrame, dataset: Dataset, fo
         Path of the page.
     """
     found = table[table["predicted"].notna()]
-    sections = [_summary(report), _ages(report, found), _intervals(report), *_checks(report)]
-    sections.append(_groups(report))
-    if "corruptions" in report:
-        sections.append(_corruptions(report["corruptions"]))
-    if "compared" in report:
-        sections.append(_comparison(report))
-    sections.append(_cases(table, found, dataset))
-    title = f"{tables.label(report['model'])} on the {report['split']} part"
-    own = report["overall"]
+    sections = [
+        Section("In short", [Verdict(verdict(result))]),
+        _summary(result),
+        _errors(result, found),
+        _intervals(result),
+        *(_checks(age, figures) for age, figures in result.thresholds.items()),
+        _groups(result),
+        _conditions(result),
+        _comparison(result),
+        _cases(table, found, dataset),
+    ]
+    title = f"{words.model_label(result.model)} on the {result.split} part"
+    own = result.overall
     summary = (
-        f"Ages of {own['count']:,} faces, wrong by {years(own['mae'])} years on average; "
-        f"{own['within_5']['value']:.0%} are within 5 years."
+        f"Ages of {own.count:,} faces, wrong by {words.years(own['mae'])} years on average; "
+        f"{own['within_5'].value:.0%} are within 5 years."
     )
-    return write_report(folder, title, summary, sections, page=PAGE, numbers=report)
+    numbers = result.model_dump_json(indent=2) + "\n"
+    return write_report(folder, title, summary, sections, page=PAGE, numbers=numbers)
 
 
-def _summary(report: dict[str, Any]) -> Section:
-    section = Section("Summary", [tables.overall(report), Text(tables.NOTE)])
+def _summary(result: Evaluation) -> Section:
     facts = [
-        ("made by", f"agelens {report['agelens']}"),
-        ("pictures", f"{report['images']:,} of the {report['split']} part, from their files"),
+        ("made by", f"agelens {result.agelens}"),
+        ("pictures", f"{result.images:,} of the {result.split} part, from their files"),
+        ("model file, SHA-256", result.model_sha256),
+        ("dataset, digest", result.dataset),
     ]
-    facts += [
-        (name, report[key])
-        for key, name in (("model_sha256", "model file, SHA-256"), ("dataset", "dataset, digest"))
-        if key in report
+    blocks: list[Block] = [
+        tables.overall(result),
+        Text(words.NOTE),
+        Table("What was measured", ("", ""), facts),
+        tables.by_group("By quality of the picture", "quality", result.quality),
     ]
-    section.blocks.append(Table("What was measured", ("", ""), facts))
-    section.blocks.append(
-        tables.by_group("By quality of the picture", "quality", report["quality"])
-    )
-    if "command" in report:
-        section.blocks.append(Text(f"Command: {report['command']}"))
-    return section
+    if result.bands is not None:
+        blocks.append(tables.bands(result.bands))
+    if result.command is not None:
+        blocks.append(Text(f"Command: {result.command}"))
+    return Section("Summary", blocks)
 
 
-def _ages(report: dict[str, Any], found: pd.DataFrame) -> Section:
-    own, bands, score = report["overall"], report["groups"]["age"], report["cumulative_score"]
-    worst = max(bands, key=lambda band: bands[band]["mae"]["value"])
-    best = min(bands, key=lambda band: bands[band]["mae"]["value"])
-    low, high = (f"{bands[band]['mae']['value']:.2f}" for band in (best, worst))
-    direction = "too old" if own["bias"]["value"] > 0 else "too young"
+def _errors(result: Evaluation, found: pd.DataFrame) -> Section:
+    own, bands, score = result.overall, result.groups["age"], result.cumulative_score
+    worst = max(bands, key=lambda band: bands[band]["mae"].value)
+    best = min(bands, key=lambda band: bands[band]["mae"].value)
+    low, high = (f"{bands[band]['mae'].value:.2f}" for band in (best, worst))
+    direction = "too old" if own["bias"].value > 0 else "too young"
     return Section(
         "Errors",
         [
             plots.scatter(
-                found, f"Estimates are {abs(own['bias']['value']):.2f} years {direction} on average"
+                found, f"Estimates are {abs(own['bias'].value):.2f} years {direction} on average"
             ),
             plots.errors_by_age(
                 bands, f"From {low} years at ages {best} to {high} at ages {worst}"
@@ -105,56 +120,62 @@ def _ages(report: dict[str, Any], found: pd.DataFrame) -> Section:
             Table(
                 "Cumulative score",
                 ("within years", *map(str, range(plots.YEARS + 1))),
-                [("share of pictures", *(f"{share:.0%}" for share in score[: plots.YEARS + 1]))],
+                [("pictures", *(f"{value:.0%}" for value in score[: plots.YEARS + 1]))],
             ),
         ],
     )
 
 
-def _intervals(report: dict[str, Any]) -> Section:
-    nominal, observed = report["coverage"], report["overall"]["coverage"]["value"]
-    title = f"Intervals of {nominal:.0%} hold {observed:.1%} of the labels"
-    figure = plots.coverage(report["intervals"], nominal, title)
-    return Section("Intervals", [figure, *tables.coverages(report["intervals"])])
+def _intervals(result: Evaluation) -> Section:
+    section = Section("Intervals")
+    if result.intervals is not None:
+        nominal, observed = result.nominal_coverage, result.overall["coverage"].value
+        title = f"Intervals of {nominal:.0%} hold {observed:.1%} of the labels"
+        figure = plots.coverage(result.intervals, nominal, title)
+        section.blocks = [figure, *tables.coverages(result.intervals)]
+    return section
 
 
-def _checks(report: dict[str, Any]) -> list[Section]:
-    sections = []
-    for age, figures in report.get("thresholds", {}).items():
-        error = figures["reliability"]["expected_calibration_error"]
-        first, last = figures["near"]
-        section = Section(f"Age {age}")
-        section.blocks = [
+def _checks(age: int, figures: Threshold) -> Section:
+    error = figures.reliability.expected_calibration_error
+    first, last = figures.near
+    return Section(
+        f"Age {age}",
+        [
             plots.probabilities(
                 age,
-                figures["reliability"],
+                figures,
                 f"The probability of {age} or older is wrong by {error:.3f} on average "
                 "(expected calibration error)",
             ),
-            tables.stated_shares(age, figures),
-            plots.checks(age, figures, f"Who a check for {age} judges wrongly, by challenge age"),
-            Text(least_challenge(figures["least_challenge"], f"all under {age}")),
-            Text(least_challenge(figures["least_challenge_near"], f"those {first} to {last}")),
-            *tables.checks(age, figures),
-        ]
-        sections.append(section)
-    return sections
+            tables.reliability(age, figures),
+            plots.checks(age, figures, f"How often a check for {age} is wrong, by challenge age"),
+            Text(words.lowest_challenge(figures.lowest_challenge, f"all under {age}")),
+            Text(words.lowest_challenge(figures.lowest_challenge_near, f"those {first} to {last}")),
+            tables.challenges(age, figures),
+            *tables.challenges_by_group(age, figures),
+        ],
+    )
 
 
-def _groups(report: dict[str, Any]) -> Section:
+def _groups(result: Evaluation) -> Section:
     section = Section("Groups")
-    equal = report["standardised"]
-    raw = {topic: report["groups"][topic] for topic in report["groups"] if topic != "age"}
-    rows = {name: both for topic in raw for name, both in _both(equal, topic, raw[topic]).items()}
+    equal = result.standardised
+    crude = {topic: groups for topic, groups in result.groups.items() if topic != "age"}
+    rows = {
+        name: both
+        for topic, groups in crude.items()
+        for name, both in _both(equal, topic, groups).items()
+    }
     if rows:
         section.blocks.append(
             plots.groups("groups", "Errors by group, as they are and of equal ages", rows)
         )
     for topic, values in equal.items():
-        section.blocks += [Text(widest(topic, values)), tables.standardised(topic, values)]
-    for topic, groups in raw.items():
+        section.blocks += [Text(words.widest(topic, values)), tables.standardised(topic, values)]
+    for topic, groups in crude.items():
         section.blocks.append(tables.by_group(f"By {topic}, as it is", topic, groups))
-    for topic, groups in report["crossings"].items():
+    for topic, groups in result.crossings.items():
         if "age" not in topic:
             title = f"Errors by {topic}, as they are and of equal ages"
             section.blocks.append(
@@ -165,34 +186,36 @@ def _groups(report: dict[str, Any]) -> Section:
 
 
 def _both(
-    equal: dict[str, Any], topic: str, groups: dict[str, Any]
-) -> dict[str, tuple[Any, Any | None]]:
+    equal: dict[str, Standardised], topic: str, groups: Groups
+) -> dict[str, tuple[Measured, Measured | None]]:
     """The errors of each group as they are, and of equal ages where they could be had."""
-    known = equal[topic]["groups"] if topic in equal else {}
+    known = equal[topic].groups if topic in equal else {}
     return {name: (figures["mae"], known.get(name)) for name, figures in groups.items()}
 
 
-def _corruptions(corruptions: dict[str, Any]) -> Section:
-    section = Section("Bad conditions")
-    clean = corruptions["clean"]
+def _conditions(result: Evaluation) -> Section:
+    section, corruptions = Section("Bad conditions"), result.corruptions
+    if corruptions is None:
+        return section
+    clean = corruptions.clean
     section.blocks = [
         Text(
-            f"{corruptions['pictures']:,} pictures, each spoilt before it was searched for a face. "
-            f"Clean, the same pictures err by {clean['mae']:.2f} years and {clean['miss_rate']:.1%}"
-            " are missed. Errors are of the faces that were found."
+            f"{corruptions.pictures:,} pictures, each corrupted before it was searched for a face. "
+            f"Clean, the same pictures err by {clean.mae:.2f} years and {clean.miss_rate:.1%} "
+            "have no face that is found. Errors are of the faces that were found."
         ),
         tables.corruption_means(corruptions),
     ]
     for family, kinds in tables.families(corruptions):
-        cells = [
-            (row["mae"], name.replace("_", " "), level)
+        errors = [
+            (row.mae, words.plain(name), level)
             for name, kind in kinds.items()
-            for level, row in kind["severities"].items()
-            if row["mae"] is not None
+            for level, row in kind.severities.items()
+            if row.mae is not None
         ]
         title = family
-        if cells:
-            mae, name, level = max(cells)
+        if errors:
+            mae, name, level = max(errors)
             title += f": at worst {mae:.2f} years ({name}, severity {level})"
         section.blocks += [
             plots.corruptions(f"bad-{family.lower().replace(' ', '-')}", title, kinds, clean),
@@ -201,25 +224,25 @@ def _corruptions(corruptions: dict[str, Any]) -> Section:
     return section
 
 
-def _comparison(report: dict[str, Any]) -> Section:
-    compared = report["compared"]
-    first, second = (tables.label(model) for model in (report["model"], compared["with"]))
-    gap = compared["overall"]["mae"]["difference"]
-    sure = gap["low"] > 0 or gap["high"] < 0
-    verdict = "" if sure else ", which may be chance"
-    less = "less" if gap["value"] < 0 else "more"
-    title = f"{second} errs by {abs(gap['value']):.3f} years {less} than {first}{verdict}"
-    return Section(
-        "Comparison",
-        [
-            Text(
-                "Differences are second minus first, on the pictures in which both found a face, "
-                "with 95 % intervals of a paired bootstrap."
-            ),
-            plots.differences(compared, first, second, title),
-            *tables.comparison(report["model"], compared),
-        ],
-    )
+def _comparison(result: Evaluation) -> Section:
+    section, compared = Section("Comparison"), result.compared
+    if compared is None:
+        return section
+    first, second = (words.model_label(model) for model in (result.model, compared.second))
+    gap = compared.overall["mae"].difference
+    sure = gap.low > 0 or gap.high < 0
+    chance = "" if sure else ", which may be chance"
+    less = "less" if gap.value < 0 else "more"
+    title = f"{second} errs by {abs(gap.value):.3f} years {less} than {first}{chance}"
+    section.blocks = [
+        Text(
+            "Differences are second minus first, on the pictures in which both found a face, "
+            "with 95 % intervals of a paired bootstrap."
+        ),
+        plots.differences(compared, first, second, title),
+        *tables.comparison(result.model, compared),
+    ]
+    return section
 
 
 def _cases(table: pd.DataFrame, found: pd.DataFrame, dataset: Dataset) -> Section:

@@ -14,6 +14,15 @@ from matplotlib.ticker import PercentFormatter
 from numpy.typing import NDArray
 
 from agelens.ages import AGE_BANDS
+from agelens.evaluation.measured import (
+    CleanFigures,
+    Comparison,
+    CorruptionKind,
+    Groups,
+    Intervals,
+    Measured,
+    Threshold,
+)
 from agelens.reporting.figures import BLUE, GREEN, GREY, ORANGE, RED, Figure, draw
 
 DENSITY = ListedColormap(mpl.colormaps["Blues"](np.linspace(0.3, 1, 256)))
@@ -24,15 +33,15 @@ MARKERS = "osD^v"
 ERROR_BARS: dict[str, Any] = {"ecolor": "#1b1f24", "elinewidth": 1, "capsize": 2}
 
 
-def bars(figures: Sequence[Mapping[str, Any]]) -> NDArray[np.float64]:
+def bars(figures: Sequence[Measured]) -> NDArray[np.float64]:
     """Lengths below and above of error bars, ``[2, N]``; never negative."""
-    ends = [(f["value"] - f["low"], f["high"] - f["value"]) for f in figures]
+    ends = [(f.value - f.low, f.high - f.value) for f in figures]
     return np.asarray(np.maximum(np.array(ends, float).reshape(-1, 2).T, 0))
 
 
-def values(figures: Sequence[Mapping[str, Any]]) -> list[float]:
+def values(figures: Sequence[Measured]) -> list[float]:
     """The values of figures that have intervals."""
-    return [figure["value"] for figure in figures]
+    return [figure.value for figure in figures]
 
 
 def scatter(found: pd.DataFrame, title: str) -> Figure:
@@ -69,7 +78,7 @@ def scatter(found: pd.DataFrame, title: str) -> Figure:
     return draw("scatter", title, paint, size=(6.4, 5.4), alt=alt)
 
 
-def errors_by_age(bands: Mapping[str, Any], title: str) -> Figure:
+def errors_by_age(bands: Groups, title: str) -> Figure:
     """Mean absolute error and bias of each band of labelled ages, with bootstrap intervals."""
     names = list(bands)
     absolute = [bands[name]["mae"] for name in names]
@@ -93,7 +102,7 @@ def errors_by_age(bands: Mapping[str, Any], title: str) -> Figure:
 
 
 def cumulative(score: Sequence[float], title: str) -> Figure:
-    """The share of estimates that are at most 0, 1, … years away."""
+    """The fraction of estimates that are at most 0, 1, … years away."""
     shown = score[: YEARS + 1]
 
     def paint(axes: Axes) -> None:
@@ -102,79 +111,79 @@ def cumulative(score: Sequence[float], title: str) -> Figure:
             if year < len(shown):
                 axes.annotate(f"{shown[year]:.0%}", (year, shown[year]), (6, -11),
                               textcoords="offset points", fontsize=9)  # fmt: skip
-        axes.set(xlabel="error of at most so many years", ylabel="share of pictures")
+        axes.set(xlabel="error of at most so many years", ylabel="fraction of pictures")
         axes.set(xlim=(0, YEARS + 0.3), ylim=(0, 1.02))
         axes.yaxis.set_major_formatter(PercentFormatter(1))
 
-    alt = "Share of estimates within so many years. " + "; ".join(
-        f"{year}: {share:.0%}" for year, share in enumerate(shown)
+    alt = "Fraction of estimates within so many years. " + "; ".join(
+        f"{year}: {fraction:.0%}" for year, fraction in enumerate(shown)
     )
     return draw("cumulative-score", title, paint, alt=alt)
 
 
-def coverage(intervals: Mapping[str, Any], nominal: float, title: str) -> Figure:
+def coverage(intervals: Intervals, nominal: float, title: str) -> Figure:
     """Observed against nominal coverage, and the coverage of one level by estimated age."""
-    levels = intervals["levels"]
-    stated = [row["nominal"] for row in levels]
-    observed = [row["observed"] for row in levels]
-    nearest = min(stated, key=lambda level: abs(level - nominal))
+    levels = [level.nominal for level in intervals.levels]
+    observed = [level.observed for level in intervals.levels]
+    nearest = min(levels, key=lambda level: abs(level - nominal))
     estimated = {
-        band: next(row["observed"] for row in own["levels"] if row["nominal"] == nearest)
-        for band, own in intervals["estimated"].items()
+        band: next(level.observed for level in own.levels if level.nominal == nearest)
+        for band, own in intervals.estimated.items()
     }
 
     def paint(left: Axes, right: Axes) -> None:
-        left.plot([0.45, 1], [0.45, 1], color=GREY, ls="--", lw=1.2, label="as stated")
-        left.errorbar(stated, values(observed), bars(observed), fmt="o-", color=BLUE, ms=4,
+        left.plot([0.45, 1], [0.45, 1], color=GREY, ls="--", lw=1.2, label="as promised")
+        left.errorbar(levels, values(observed), bars(observed), fmt="o-", color=BLUE, ms=4,
                       **ERROR_BARS, label="observed")  # fmt: skip
-        left.set(xlabel="stated coverage", ylabel="share of labels inside")
+        left.set(xlabel="nominal coverage", ylabel="fraction of labels inside")
         left.legend(fontsize=8)
         own = list(estimated.values())
         right.axhline(nearest, color=GREY, ls="--", lw=1.2)
         right.errorbar(list(estimated), values(own), bars(own), fmt="o", color=BLUE, ms=5,
                        **ERROR_BARS)  # fmt: skip
-        right.set(xlabel="estimated age", ylabel=f"share inside intervals of {nearest:.0%}")
+        right.set(xlabel="estimated age", ylabel=f"fraction inside intervals of {nearest:.0%}")
         right.set_ylim(top=1.03)
         right.tick_params(axis="x", rotation=45)
         left.xaxis.set_major_formatter(PercentFormatter(1))
         for axes in (left, right):
             axes.yaxis.set_major_formatter(PercentFormatter(1))
 
-    alt = "Share of labels inside the intervals. Of stated coverage: " + "; ".join(
-        f"{level:.0%}: {value:.1%}" for level, value in zip(stated, values(observed), strict=True)
+    alt = "Fraction of labels inside the intervals. Of nominal coverage: " + "; ".join(
+        f"{level:.0%}: {value:.1%}" for level, value in zip(levels, values(observed), strict=True)
     )
     alt += f". At {nearest:.0%}, by estimated age: " + "; ".join(
-        f"{band}: {figure['value']:.1%}" for band, figure in estimated.items()
+        f"{band}: {figure.value:.1%}" for band, figure in estimated.items()
     )
     return draw("interval-coverage", title, paint, columns=2, size=(9.5, 3.8), alt=alt)
 
 
-def probabilities(age: str, reliability: Mapping[str, Any], title: str) -> Figure:
+def probabilities(age: int, figures: Threshold, title: str) -> Figure:
     """Reliability diagram of the probability of having reached an age."""
-    rows = reliability["bins"]
-    stated = [row["stated"] for row in rows]
-    observed = [row["observed"] for row in rows]
+    means = [row.mean_probability for row in figures.reliability.bins]
+    observed = [row.observed for row in figures.reliability.bins]
 
     def paint(axes: Axes) -> None:
-        axes.plot([0, 1], [0, 1], color=GREY, ls="--", lw=1.2, label="as stated")
-        axes.errorbar(stated, values(observed), bars(observed), fmt="o-", color=BLUE, ms=5,
+        axes.plot([0, 1], [0, 1], color=GREY, ls="--", lw=1.2, label="as predicted")
+        axes.errorbar(means, values(observed), bars(observed), fmt="o-", color=BLUE, ms=5,
                       **ERROR_BARS, label="observed")  # fmt: skip
-        axes.set(xlabel=f"stated probability of {age} or older", ylabel=f"share that is {age}+")
+        axes.set(
+            xlabel=f"predicted probability of {age} or older", ylabel=f"fraction that is {age}+"
+        )
         axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal")
         axes.xaxis.set_major_formatter(PercentFormatter(1))
         axes.yaxis.set_major_formatter(PercentFormatter(1))
         axes.legend(fontsize=8, loc="upper left")
 
-    alt = f"Share that is {age} or older by stated probability. " + "; ".join(
-        f"{x:.0%}: {figure['value']:.0%} of {figure['count']}"
-        for x, figure in zip(stated, observed, strict=True)
+    alt = f"Fraction that is {age} or older by predicted probability. " + "; ".join(
+        f"{x:.0%}: {figure.value:.0%} of {figure.count}"
+        for x, figure in zip(means, observed, strict=True)
     )
     return draw(f"probability-{age}", title, paint, size=(5.2, 4.8), alt=alt)
 
 
-def checks(age: str, figures: Mapping[str, Any], title: str) -> Figure:
+def checks(age: int, figures: Threshold, title: str) -> Figure:
     """Error rates of a check by challenge age; bands are their 95 % intervals."""
-    first, last = figures["near"]
+    first, last = figures.near
     lines = {
         "false_positive_rate": (f"under {age}, passed", RED, "o-"),
         "false_positive_rate_near": (f"{first} to {last}, passed", ORANGE, "s--"),
@@ -183,14 +192,13 @@ def checks(age: str, figures: Mapping[str, Any], title: str) -> Figure:
 
     def paint(axes: Axes) -> None:
         for name, (label, colour, form) in lines.items():
-            known = {int(challenge): row["overall"][name]
-                     for challenge, row in figures["challenges"].items()
-                     if row["overall"][name] is not None}  # fmt: skip
-            rates = list(known.values())
-            axes.plot(list(known), values(rates), form, color=colour, ms=4, label=label)
-            axes.fill_between(list(known), [r["low"] for r in rates], [r["high"] for r in rates],
+            rates = {at: getattr(row.overall, name) for at, row in figures.challenges.items()}
+            known = {at: rate for at, rate in rates.items() if rate is not None}
+            own = list(known.values())
+            axes.plot(list(known), values(own), form, color=colour, ms=4, label=label)
+            axes.fill_between(list(known), [r.low for r in own], [r.high for r in own],
                               color=colour, alpha=0.15, lw=0)  # fmt: skip
-        axes.set(xlabel="challenge age, years", ylabel="share that is judged wrongly")
+        axes.set(xlabel="challenge age, years", ylabel="error rate")
         axes.set_ylim(bottom=0)
         axes.yaxis.set_major_formatter(PercentFormatter(1))
         axes.legend(fontsize=8)
@@ -199,9 +207,7 @@ def checks(age: str, figures: Mapping[str, Any], title: str) -> Figure:
     return draw(f"checks-{age}", title, paint, alt=alt)
 
 
-def groups(
-    name: str, title: str, rows: Mapping[str, tuple[Mapping[str, Any], Mapping[str, Any] | None]]
-) -> Figure:
+def groups(name: str, title: str, rows: Mapping[str, tuple[Measured, Measured | None]]) -> Figure:
     """Mean absolute error of groups as it is, and as if all groups were equally old."""
 
     def paint(axes: Axes) -> None:
@@ -222,23 +228,24 @@ def groups(
         axes.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
 
     alt = "Mean absolute error, years, as it is and of equal ages. " + "; ".join(
-        f"{group}: {one['value']:.2f}" + ("" if other is None else f" and {other['value']:.2f}")
+        f"{group}: {one.value:.2f}" + ("" if other is None else f" and {other.value:.2f}")
         for group, (one, other) in rows.items()
     )
     return draw(name, title, paint, size=(8.2, 0.9 + 0.48 * len(rows)), alt=alt)
 
 
 def corruptions(
-    name: str, title: str, kinds: Mapping[str, Any], clean: Mapping[str, Any]
+    name: str, title: str, kinds: Mapping[str, CorruptionKind], clean: CleanFigures
 ) -> Figure:
     """Mean absolute error and miss rate by severity; 0 is the clean picture."""
 
     def paint(left: Axes, right: Axes) -> None:
         for index, (kind, own) in enumerate(kinds.items()):
             marker, label = MARKERS[index % len(MARKERS)], kind.replace("_", " ")
-            rows = {0: clean} | {int(level): row for level, row in own["severities"].items()}
+            rows: dict[int, CleanFigures] = {0: clean, **own.severities}
             for axes, key in ((left, "mae"), (right, "miss_rate")):
-                heights = [np.nan if row[key] is None else row[key] for row in rows.values()]
+                known = (getattr(row, key) for row in rows.values())
+                heights = [np.nan if value is None else value for value in known]
                 axes.plot(list(rows), heights, marker=marker, ms=5, label=label)
         left.set(xlabel="severity", ylabel="mean absolute error, years")
         right.set(xlabel="severity", ylabel="no face found")
@@ -248,16 +255,17 @@ def corruptions(
             axes.set_xticks(range(6))
         left.legend(fontsize=8)
 
-    alt = "Mean absolute error and share of faces missed by severity; the table below has them."
+    alt = "Mean absolute error and fraction of faces missed by severity; the table below has them."
     return draw(name, title, paint, columns=2, size=(9.5, 3.6), alt=alt)
 
 
-def differences(compared: Mapping[str, Any], first: str, second: str, title: str) -> Figure:
+def differences(compared: Comparison, first: str, second: str, title: str) -> Figure:
     """Mean absolute errors of two models by group, and their paired differences."""
-    rows = {f"{topic} {name}": own["mae"]
-            for topic, own_groups in compared["groups"].items()
-            for name, own in own_groups.items()}  # fmt: skip
-    rows = {"all": compared["overall"]["mae"]} | rows
+    rows = {"all": compared.overall["mae"]} | {
+        f"{topic} {name}": own.mae
+        for topic, groups in compared.groups.items()
+        for name, own in groups.items()
+    }
 
     def paint(left: Axes, right: Axes) -> None:
         places = np.arange(len(rows))[::-1]
@@ -265,14 +273,14 @@ def differences(compared: Mapping[str, Any], first: str, second: str, title: str
             ("first", 0.2, BLUE, first),
             ("second", -0.2, GREEN, second),
         ):
-            left.barh(places + shift, [row[side] for row in rows.values()], 0.38, color=colour,
-                      label=label)  # fmt: skip
+            own = [getattr(row, side) for row in rows.values()]
+            left.barh(places + shift, own, 0.38, color=colour, label=label)
         left.set_yticks(places, list(rows))
         left.set(xlabel="mean absolute error, years")
         left.legend(fontsize=8, loc="lower left", bbox_to_anchor=(0, 1), ncols=2)
-        own = [row["difference"] for row in rows.values()]
+        gaps = [row.difference for row in rows.values()]
         right.axvline(0, color=GREY, lw=1)
-        right.errorbar(values(own), places, xerr=bars(own), fmt="o", color=BLUE, ms=5,
+        right.errorbar(values(gaps), places, xerr=bars(gaps), fmt="o", color=BLUE, ms=5,
                        **ERROR_BARS)  # fmt: skip
         right.tick_params(axis="y", length=0, labelleft=False)
         right.set(xlabel=f"difference, years (below 0: {second} errs less)")
@@ -281,7 +289,7 @@ def differences(compared: Mapping[str, Any], first: str, second: str, title: str
             axes.grid(visible=False, axis="y")
 
     alt = f"Mean absolute error of {first}, of {second}, and the difference, years. " + "; ".join(
-        f"{name}: {row['first']:.2f}, {row['second']:.2f}, {row['difference']['value']:+.2f}"
+        f"{name}: {row.first:.2f}, {row.second:.2f}, {row.difference.value:+.2f}"
         for name, row in rows.items()
     )
     return draw("comparison", title, paint, columns=2, size=(9.5, 1.4 + 0.34 * len(rows)), alt=alt)

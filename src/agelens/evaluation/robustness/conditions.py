@@ -1,15 +1,23 @@
-"""Conditions that pictures are spoilt by, and what the estimates in each come to."""
+"""The conditions of the robustness test, and the figures of the estimates in each."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from agelens.errors import DataError
+from agelens.evaluation.measured import (
+    CleanFigures,
+    ConditionFigures,
+    ConditionMeans,
+    CorruptionKind,
+    Corruptions,
+    Means,
+)
 from agelens.evaluation.robustness.corruptions import CORRUPTIONS, LANDMARK_JITTER
 
 JITTER = "detector_jitter"
@@ -21,28 +29,31 @@ COLUMNS = ("predicted", "low", "high")
 """What is kept of a face in a condition, in years."""
 
 
-class Cell(NamedTuple):
-    """One condition."""
+class Condition(NamedTuple):
+    """A kind of corruption at one severity."""
 
     kind: str
     severity: int
 
 
-CLEAN = Cell("clean", 0)
+CLEAN = Condition("clean", 0)
 
 
-def amount(cell: Cell) -> float:
+def amount(condition: Condition) -> float:
     """How much of its kind a condition has, in the kind's unit."""
-    amounts = LANDMARK_JITTER if cell.kind == JITTER else CORRUPTIONS[cell.kind].amounts
-    return amounts[cell.severity - 1]
+    amounts = LANDMARK_JITTER if condition.kind == JITTER else CORRUPTIONS[condition.kind].amounts
+    return amounts[condition.severity - 1]
 
 
 def summarise(
-    tables: dict[Cell, pd.DataFrame],
+    tables: dict[Condition, pd.DataFrame],
     ages: NDArray[np.float64],
     kinds: Sequence[str],
     severities: Sequence[int],
-) -> dict[str, Any]:
+    *,
+    seed: int,
+    nominal_coverage: float,
+) -> Corruptions:
     """The figures of every kind at every severity, beside those of the clean pictures.
 
     Args:
@@ -50,65 +61,92 @@ def summarise(
         ages: true ages of the pictures in years, ``[N]``.
         kinds: of `KINDS`, which `tables` has at all `severities`.
         severities: from 1.
+        seed: of the sample and the noise.
+        nominal_coverage: of the intervals.
 
     Raises:
         DataError: no face was found in any clean picture.
     """
     clean = tables[CLEAN]
-    report: dict[str, Any] = {"clean": _figures(clean, ages), "kinds": {}}
-    if not report["clean"]["count"]:
+    figures = _figures(clean, ages)
+    if not figures.count:
         raise DataError("no face was found in any clean picture: there is nothing to compare with")
+    measured = {}
     for kind in kinds:
-        own = {}
-        for severity in severities:
-            cell = Cell(kind, severity)
-            compared = _compare(tables[cell], clean, ages)
-            own[str(severity)] = {"amount": amount(cell)} | compared
+        own = {
+            severity: _compare(Condition(kind, severity), tables, ages) for severity in severities
+        }
         unit = "sigma / face" if kind == JITTER else CORRUPTIONS[kind].unit
-        report["kinds"][kind] = {"unit": unit, "severities": own, "means": _means([own])}
-    report["means"] = _means([kind["severities"] for kind in report["kinds"].values()])
-    return report
+        measured[kind] = CorruptionKind(unit=unit, severities=own, means=_means([own]))
+    return Corruptions(
+        seed=seed,
+        pictures=len(ages),
+        nominal_coverage=nominal_coverage,
+        clean=figures,
+        kinds=measured,
+        means=_means([kind.severities for kind in measured.values()]),
+    )
 
 
-def _figures(table: pd.DataFrame, ages: NDArray[np.float64]) -> dict[str, Any]:
+def _figures(table: pd.DataFrame, ages: NDArray[np.float64]) -> CleanFigures:
     predicted, low, high = (table[name].to_numpy(float) for name in COLUMNS)
     found = ~np.isnan(predicted)
-    figures: dict[str, Any] = {"count": int(found.sum()), "miss_rate": float(1 - found.mean())}
-    if not found.any():
-        return figures | {"mae": None, "bias": None, "coverage": None}
-    errors = (predicted - ages)[found]
+    count, miss_rate = int(found.sum()), float(1 - found.mean())
+    if not count:
+        return CleanFigures(count=0, miss_rate=miss_rate, mae=None, bias=None, coverage=None)
     inside = ((low <= ages) & (ages <= high))[found]
-    return figures | {
-        "mae": float(np.abs(errors).mean()),
-        "bias": float(errors.mean()),
-        "coverage": float(inside.mean()),
-    }
+    return CleanFigures(
+        count=count,
+        miss_rate=miss_rate,
+        mae=_mae(table, ages),
+        bias=float((predicted - ages)[found].mean()),
+        coverage=float(inside.mean()),
+    )
 
 
-def _compare(table: pd.DataFrame, clean: pd.DataFrame, ages: NDArray[np.float64]) -> dict[str, Any]:
+def _compare(
+    condition: Condition, tables: dict[Condition, pd.DataFrame], ages: NDArray[np.float64]
+) -> ConditionFigures:
     """The figures of a corruption, and its MAE over the clean one: of all, and of the same."""
-    figures = _figures(table, ages)
+    table, clean = tables[condition], tables[CLEAN]
     both = (table["predicted"].notna() & clean["predicted"].notna()).to_numpy()
-    pairs = ((table, clean), (table[both], clean[both]))
-    for name, (one, other), truth in zip(
-        ("ratio", "ratio_same_faces"), pairs, (ages, ages[both]), strict=True
-    ):
-        worse, better = _figures(one, truth)["mae"], _figures(other, truth)["mae"]
-        figures[name] = worse / better if worse is not None and better else None
-    return figures
+    return ConditionFigures(
+        amount=amount(condition),
+        ratio=_ratio(table, clean, ages),
+        ratio_same_faces=_ratio(table[both], clean[both], ages[both]),
+        **_figures(table, ages).model_dump(),
+    )
 
 
-def _means(kinds: list[dict[str, dict[str, Any]]]) -> dict[str, dict[str, float | None] | None]:
+def _mae(table: pd.DataFrame, ages: NDArray[np.float64]) -> float | None:
+    """Mean absolute error of the faces that were found; None where there are none."""
+    errors = table["predicted"].to_numpy(float) - ages
+    found = ~np.isnan(errors)
+    return float(np.abs(errors[found]).mean()) if found.any() else None
+
+
+def _ratio(table: pd.DataFrame, clean: pd.DataFrame, ages: NDArray[np.float64]) -> float | None:
+    worse, better = _mae(table, ages), _mae(clean, ages)
+    return worse / better if worse is not None and better else None
+
+
+def _means(kinds: list[dict[int, ConditionFigures]]) -> Means:
     """Means over conditions; those in which nothing was found have no error to add."""
-    means: dict[str, dict[str, float | None] | None] = {}
+    means: Means = {}
     for span, levels in SPANS.items():
-        if not all(str(level) in kind for kind in kinds for level in levels):
+        if not all(level in kind for kind in kinds for level in levels):
             means[span] = None
             continue
-        cells = [kind[str(level)] for kind in kinds for level in levels]
-        own: dict[str, float | None] = {}
-        for name in ("mae", "ratio", "miss_rate", "coverage"):
-            known = [cell[name] for cell in cells if cell[name] is not None]
-            own[name] = float(np.mean(known)) if known else None
-        means[span] = own
+        figures = [kind[level] for kind in kinds for level in levels]
+        means[span] = ConditionMeans(
+            mae=_mean([one.mae for one in figures]),
+            ratio=_mean([one.ratio for one in figures]),
+            miss_rate=_mean([one.miss_rate for one in figures]),
+            coverage=_mean([one.coverage for one in figures]),
+        )
     return means
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return float(np.mean(known)) if known else None

@@ -47,11 +47,11 @@ def over_exposure(
 
 
 def contrast(
-    image: Pixels, share: float, _rng: np.random.Generator, _face: Detection | None
+    image: Pixels, kept: float, _rng: np.random.Generator, _face: Detection | None
 ) -> Pixels:
-    """Keep a share of the differences from the mean colour (ImageNet-C)."""
+    """Keep a fraction of the differences from the mean colour (ImageNet-C)."""
     mean = image.mean(axis=(0, 1))
-    return _to_bytes((image - mean) * share + mean)
+    return _to_bytes((image - mean) * kept + mean)
 
 
 def colour_cast(
@@ -63,10 +63,10 @@ def colour_cast(
     return np.dstack([table[image[..., i]] for i, table in enumerate(tables)])
 
 
-def grey(image: Pixels, share: float, _rng: np.random.Generator, _face: Detection | None) -> Pixels:
-    """Take away a share of the colour."""
+def grey(image: Pixels, lost: float, _rng: np.random.Generator, _face: Detection | None) -> Pixels:
+    """Take away a fraction of the colour."""
     plain = cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
-    return _as_pixels(cv2.addWeighted(image, 1 - share, plain, share, 0))
+    return _as_pixels(cv2.addWeighted(image, 1 - lost, plain, lost, 0))
 
 
 def gaussian_noise(
@@ -153,10 +153,10 @@ def mouth_hidden(
 
 
 def half_hidden(
-    image: Pixels, share: float, rng: np.random.Generator, face: Detection | None
+    image: Pixels, hidden: float, rng: np.random.Generator, face: Detection | None
 ) -> Pixels:
-    """Something flat of any colour stands before a share of the face, left or right."""
-    outer, inner = 1.4, 1 - 2 * share
+    """Something flat of any colour stands before a fraction of the face, left or right."""
+    outer, inner = 1.4, 1 - 2 * hidden
     side = rng.choice([-1, 1])
     wall = [(side * outer, -1.2), (side * inner, -1.2), (side * inner, 2), (side * outer, 2)]
     return _cover(image, face, wall, rng.integers(0, 256, 3))
@@ -207,9 +207,9 @@ def _of_224(*pixels: float) -> tuple[float, float, float, float, float]:
 CORRUPTIONS: dict[str, Corruption] = {
     "low_light": Corruption(low_light, (1, 2, 3, 4, 5), "stops less light"),
     "over_exposure": Corruption(over_exposure, (0.5, 1, 1.5, 2, 2.5), "stops more light"),
-    "contrast": Corruption(contrast, (0.4, 0.3, 0.2, 0.1, 0.05), "share of contrast kept"),
+    "contrast": Corruption(contrast, (0.4, 0.3, 0.2, 0.1, 0.05), "fraction of contrast kept"),
     "colour_cast": Corruption(colour_cast, (0.3, 0.6, 0.9, 1.2, 1.6), "stops of red over blue"),
-    "grey": Corruption(grey, (0.2, 0.4, 0.6, 0.8, 1), "share of colour lost"),
+    "grey": Corruption(grey, (0.2, 0.4, 0.6, 0.8, 1), "fraction of colour lost"),
     "gaussian_noise": Corruption(gaussian_noise, (0.08, 0.12, 0.18, 0.26, 0.38), "sigma of 1"),
     "shot_noise": Corruption(shot_noise, (60, 25, 12, 5, 3), "photons at white"),
     "iso_noise": Corruption(iso_noise, (400, 200, 100, 50, 25), "electrons at white"),
@@ -219,7 +219,7 @@ CORRUPTIONS: dict[str, Corruption] = {
     "low_resolution": Corruption(low_resolution, (64, 48, 32, 24, 20), "pixels of face"),
     "eyes_hidden": Corruption(eyes_hidden, (0.12, 0.18, 0.25, 0.32, 0.4), "half height"),
     "mouth_hidden": Corruption(mouth_hidden, (0.85, 0.7, 0.5, 0.35, 0.2), "upper edge"),
-    "half_hidden": Corruption(half_hidden, (0.1, 0.2, 0.3, 0.4, 0.5), "share of face"),
+    "half_hidden": Corruption(half_hidden, (0.1, 0.2, 0.3, 0.4, 0.5), "fraction of face"),
     "rotation": Corruption(rotation, (9, 18, 27, 36, 45), "degrees"),
     "tight_crop": Corruption(tight_crop, (1, 0.9, 0.8, 0.7, 0.6), "side / face"),
     "wide_crop": Corruption(wide_crop, (2, 2.5, 3, 4, 5), "side / face"),

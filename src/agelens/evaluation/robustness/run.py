@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,21 +15,21 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from agelens import __version__
+from agelens.data.cache import cached_table, keyed_path
 from agelens.data.manifest import Dataset, landmarks_of
 from agelens.errors import DataError, ImageError
 from agelens.estimator import AgeEstimator
-from agelens.evaluation.journal import model_digest
+from agelens.evaluation.measured import Corruptions
 from agelens.evaluation.robustness.conditions import (
     CLEAN,
     COLUMNS,
     JITTER,
     KINDS,
-    Cell,
+    Condition,
     amount,
     summarise,
 )
 from agelens.evaluation.robustness.corruptions import LANDMARK_JITTER, corrupt, jittered
-from agelens.files import atomic_path
 from agelens.parallel import Progress, default_jobs, map_in_order, silent
 from agelens.pipeline.detect import main_face
 from agelens.pipeline.images import load_image
@@ -65,7 +65,7 @@ class JitteredDetector:
 
 
 def evaluate_corruptions(
-    model: str | Path,
+    estimator: AgeEstimator,
     dataset: Dataset,
     split: str,
     *,
@@ -76,7 +76,7 @@ def evaluate_corruptions(
     jobs: int | None = None,
     seed: int = 0,
     progress: Progress = silent,
-) -> dict[str, Any]:
+) -> Corruptions:
     """Estimate a split's pictures, clean and corrupted, detection included.
 
     A picture in which no face is found has no error: it is not in `mae`, and `miss_rate` counts
@@ -84,11 +84,11 @@ def evaluate_corruptions(
     faces that were found in both conditions.
 
     Args:
-        model: a model file, or a shipped model's name.
+        estimator: with one thread for each picture, since `jobs` are in work at once.
         dataset: a prepared dataset.
         split: "validation", "calibration", "test" or "train".
         folder: where the estimates of finished conditions are kept, a file each, and read again.
-            They are never mixed up: their names depend on all that they depend on.
+            Their names depend on all that the estimates depend on, so none is mixed up.
         sample: so many pictures, drawn by `seed`, instead of all.
         kinds: of `KINDS`; all by default.
         severities: of 1 to 5.
@@ -96,22 +96,9 @@ def evaluate_corruptions(
         seed: of the sample and the noise.
         progress: called with the number of estimates done and their total.
 
-    Returns:
-        ``{"model", "split", "seed", "pictures", "interval_coverage", "clean": figures, "kinds":
-        {kind: {"unit", "severities": {"1": figures, …}, "means": means}}, "means": means}``, ready
-        for JSON.
-
-        Figures: `count` faces found; `miss_rate`; `mae` and `bias` in years and `coverage` of the
-        intervals, over those found and None where there are none. Of a corruption also its
-        `amount`, `ratio` of its MAE to the clean one, and `ratio_same_faces`.
-
-        Means: ``{"1-3": …, "1-5": …}`` of `mae`, `ratio`, `miss_rate` and `coverage` over
-        conditions, each counting once; None when some of these severities were not asked for.
-
     Raises:
         DataError: an unknown kind or severity, an empty split, no face in any clean picture, or a
             picture that is missing or broken.
-        ModelError: the model file cannot be used.
     """
     kinds = KINDS if kinds is None else tuple(dict.fromkeys(kinds))
     severities = sorted(set(severities))
@@ -121,26 +108,24 @@ def evaluate_corruptions(
         raise DataError(f"{dataset.folder}: the {split} part holds no usable picture")
     if sample is not None and sample < len(rows):
         rows = rows.sample(sample, random_state=seed).sort_index()
-    estimator = AgeEstimator(model, threads=1)
     trial = _Trial(estimator, dataset.root, rows, seed, jobs or default_jobs())
-    groups = [[CLEAN], *([Cell(kind, level) for level in severities] for kind in kinds)]
+    groups = [[CLEAN], *([Condition(kind, level) for level in severities] for kind in kinds)]
     total = sum(map(len, groups)) * len(rows)
     facts = _facts(estimator, dataset, split, rows, seed)
-    tables: dict[Cell, pd.DataFrame] = {}
-    for cells in groups:
-        kept = {} if folder is None else {cell: _cell_path(folder, facts, cell) for cell in cells}
-        left = [cell for cell in cells if cell not in kept or not kept[cell].exists()]
-        done = len(tables) * len(rows) + (len(cells) - len(left)) * len(rows)
+    tables: dict[Condition, pd.DataFrame] = {}
+    for conditions in groups:
+        kept = {} if folder is None else {one: _path(folder, facts, one) for one in conditions}
+        left = [one for one in conditions if one not in kept or not kept[one].exists()]
+        done = (len(tables) + len(conditions) - len(left)) * len(rows)
         progress(done, total)
         made = trial.run(left, lambda count, done=done: progress(done + count, total))
-        for cell in cells:
-            if cell in made and cell in kept:
-                with atomic_path(kept[cell]) as partial:
-                    made[cell].to_parquet(partial, index=False)
-            tables[cell] = made[cell] if cell in made else pd.read_parquet(kept[cell])
-    about = {"model": str(model), "split": split, "seed": seed, "pictures": len(rows)}
-    about["interval_coverage"] = estimator.coverage
-    return about | summarise(tables, rows["age"].to_numpy(float), kinds, severities)
+        tables |= made
+        for one, path in kept.items():
+            tables[one] = cached_table(path, partial(made.__getitem__, one))
+    ages = rows["age"].to_numpy(float)
+    return summarise(
+        tables, ages, kinds, severities, seed=seed, nominal_coverage=estimator.coverage
+    )
 
 
 def _check(kinds: Sequence[str], severities: Sequence[int]) -> None:
@@ -161,63 +146,65 @@ class _Trial:
     seed: int
     jobs: int
 
-    def run(self, cells: list[Cell], count: Any) -> dict[Cell, pd.DataFrame]:
+    def run(self, conditions: list[Condition], count: Any) -> dict[Condition, pd.DataFrame]:
         """Estimates of every picture in conditions of one kind; missing where no face was found."""
-        if not cells:
+        if not conditions:
             return {}
-        parts: dict[Cell, list[NDArray[np.float64]]] = {cell: [] for cell in cells}
+        parts: dict[Condition, list[NDArray[np.float64]]] = {one: [] for one in conditions}
         done = 0
         try:
             results = map_in_order(
-                lambda chunk: self._chunk(chunk, cells), self._chunks(), jobs=self.jobs
+                lambda chunk: self._chunk(chunk, conditions), self._chunks(), jobs=self.jobs
             )
             for chunk, estimates in results:
-                for cell, values in zip(cells, estimates, strict=True):
-                    parts[cell].append(values)
-                done += len(chunk) * len(cells)
+                for one, values in zip(conditions, estimates, strict=True):
+                    parts[one].append(values)
+                done += len(chunk) * len(conditions)
                 count(done)
         except ImageError as error:
             raise DataError(f"the dataset changed since it was prepared: {error}") from error
         paths = self.rows["path"].to_list()
         return {
-            cell: pd.DataFrame(np.concatenate(values), columns=list(COLUMNS)).assign(path=paths)
-            for cell, values in parts.items()
+            one: pd.DataFrame(np.concatenate(values), columns=list(COLUMNS)).assign(path=paths)
+            for one, values in parts.items()
         }
 
     def _chunks(self) -> Iterator[list[Any]]:
         for start in range(0, len(self.rows), CHUNK):
             yield list(self.rows.iloc[start : start + CHUNK].itertuples())
 
-    def _chunk(self, chunk: list[Any], cells: list[Cell]) -> list[NDArray[np.float64]]:
-        """Estimates ``[N, 3]`` of some pictures for each cell; a picture is decoded once.
+    def _chunk(self, chunk: list[Any], conditions: list[Condition]) -> list[NDArray[np.float64]]:
+        """Estimates ``[N, 3]`` of some pictures in each condition; a picture is decoded once.
 
-        Batches hold the same pictures whichever cells are asked for, so that a run that was cut
-        off ends with the same numbers to the bit.
+        Batches hold the same pictures whichever conditions are asked for, so that a run that was
+        cut off ends with the same numbers to the bit.
         """
-        found: dict[Cell, list[_Found]] = {cell: [] for cell in cells}
+        found: dict[Condition, list[_Found]] = {one: [] for one in conditions}
         for index, row in enumerate(chunk):
             image = load_image(self.root / row.path)
-            for cell in cells:
-                view, detector = self._condition(image, row, cell)
+            for one in conditions:
+                view, detector = self._corrupted(image, row, one)
                 height, width = view.shape[:2]
                 faces = detector.detect(view, min_score=self.estimator.min_score)
                 if face := main_face(faces, width, height):
-                    found[cell].append(_Found(index, self.estimator.preprocess(view, [face])))
-        return [self._ages(found[cell], len(chunk)) for cell in cells]
+                    found[one].append(_Found(index, self.estimator.preprocess(view, [face])))
+        return [self._ages(found[one], len(chunk)) for one in conditions]
 
-    def _condition(
-        self, image: NDArray[np.uint8], row: Any, cell: Cell
+    def _corrupted(
+        self, image: NDArray[np.uint8], row: Any, condition: Condition
     ) -> tuple[NDArray[np.uint8], Detector]:
-        """What is estimated, and who looks for the face."""
+        """The picture in a condition, and the detector that finds its face."""
         detector = self.estimator.detector
-        if cell == CLEAN:
+        if condition == CLEAN:
             return image, detector
-        if cell.kind == JITTER:
-            return image, JitteredDetector(detector, LANDMARK_JITTER[cell.severity - 1], self.seed)
+        if condition.kind == JITTER:
+            return image, JitteredDetector(
+                detector, LANDMARK_JITTER[condition.severity - 1], self.seed
+            )
         # Without the severity: the same noise and direction, only stronger.
-        names = (zlib.crc32(text.encode()) for text in (row.path, cell.kind))
+        names = (zlib.crc32(text.encode()) for text in (row.path, condition.kind))
         rng = np.random.default_rng([self.seed, *names])
-        return corrupt(image, *cell, rng, _labelled_face(row)), detector
+        return corrupt(image, *condition, rng, _labelled_face(row)), detector
 
     def _ages(self, found: list[_Found], length: int) -> NDArray[np.float64]:
         estimates = np.full((length, len(COLUMNS)), np.nan)
@@ -247,7 +234,7 @@ def _facts(
     """All that the estimates of a condition depend on, besides the condition."""
     detector = shipped("blazeface.onnx").read_bytes()
     digests = {
-        "model": model_digest(estimator.model.path),
+        "model": estimator.model.digest,
         "detector": hashlib.sha256(detector).hexdigest(),
     }
     pictures = hashlib.sha256("\n".join(rows["path"]).encode()).hexdigest()
@@ -255,12 +242,13 @@ def _facts(
         "agelens": __version__,
         "dataset": dataset.digest,
         "split": split,
+        "coverage": estimator.coverage,
         "pictures": pictures,
         "seed": seed,
     }
 
 
-def _cell_path(folder: Path, facts: dict[str, Any], cell: Cell) -> Path:
-    own = facts | {"amount": None if cell == CLEAN else amount(cell)}
-    key = hashlib.sha256(json.dumps(own, sort_keys=True).encode()).hexdigest()[:16]
-    return folder / f"{cell.kind}-{cell.severity}-{key}.parquet"
+def _path(folder: Path, facts: dict[str, Any], condition: Condition) -> Path:
+    how_much = None if condition == CLEAN else amount(condition)
+    name = f"{condition.kind}-{condition.severity}"
+    return keyed_path(folder, name, ".parquet", amount=how_much, **facts)
