@@ -143,6 +143,9 @@ def test_parquet_gives_what_csv_gives(
         assert again.digest == prepared.digest
 
 
+BANDS = "path,age_low,age_high,split\n"
+
+
 def test_bands_and_given_splits_in_the_manifest(
     album: Path, prepared: Dataset, tmp_path: Path
 ) -> None:
