@@ -29,7 +29,8 @@ def test_pictures_from_elsewhere_come_first(tool: ModuleType) -> None:
         around = {"value": mae, "low": mae - 1, "high": mae + 1}
         part = {"value": 0.5}
         return {
-            "model": "light", "split": "test", "images": 1000, "coverage": 0.9, "missed": ["a.jpg"],
+            "model": "light", "split": "test", "images": 1000, "missed": ["a.jpg"],
+            "nominal_coverage": 0.9,
             "overall": {"mae": around, "within_5": part, "coverage": part},
         }  # fmt: skip
 
