@@ -142,7 +142,7 @@ def test_several_streams(tmp_path: Path) -> None:
     assert len(read(path)) == 20
 
 
-def test_a_song_with_a_cover_is_no_video(tmp_path: Path) -> None:
+def test_a_song_is_no_video(tmp_path: Path) -> None:
     path = make(tmp_path / "song.m4a", [], videos=0, sound="aac")
     with pytest.raises(VideoError, match="no video in it"):
         VideoFile(path)
