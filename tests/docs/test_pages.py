@@ -15,7 +15,7 @@ import pytest
 from conftest import ASTRONAUT, ROOT, make_chip
 from markdown_it import MarkdownIt
 from numpy.typing import NDArray
-from pages import blocks_of, run_page
+from documents import blocks_of, run_page
 from PIL import Image
 from typer.main import get_command
 
