@@ -1,0 +1,1 @@
+"""A smaller detector that BlazeFace teaches: a study, see README.md."""

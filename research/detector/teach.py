@@ -1,0 +1,146 @@
+"""Teach the small detector what BlazeFace finds, and write its weights.
+
+    git show ab68439:src/agelens/weights/blazeface.onnx > blazeface.onnx
+    python -m research.detector.teach blazeface.onnx RUN DATA [DATA ...] --nobody PHOTOS
+
+DATA are prepared datasets, PHOTOS a folder of photos in which there is nobody: scikit-image's and
+scikit-learn's example pictures, without those of people. The small network begins with BlazeFace's
+weights and learns from made views. RUN holds the log, the checkpoint, from which the same command
+goes on, and in the end ``detector.onnx``: the averaged weights.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import json
+import math
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import onnx
+import torch
+from torch import Tensor
+from torch.nn import functional as f
+
+from agelens.files import atomic_path
+
+from .export import to_onnx
+from .network import Network, begun, blazeface, normalised
+from .views import batches, known_faces, scenery
+
+RATE = 1.5e-3
+AVERAGED = 0.99
+"""Of the averaged weights, what remains after a step."""
+WARM_UP = 100
+"""Steps."""
+SAVED_EVERY = 120
+"""Seconds."""
+POINT_WEIGHT = 4.0
+
+
+def loss_of(network: Network, views: Tensor, scores: Tensor, values: Tensor) -> dict[str, Tensor]:
+    """The focal loss of scores, and the distances of box and keypoints, in sides of the box."""
+    boxes, logits = network(views)
+    asked = scores >= 0
+    wanted = scores.clamp(min=0)
+    away = (logits.sigmoid() - wanted).abs().detach() ** 1.5
+    entropy = f.binary_cross_entropy_with_logits(logits, wanted, reduction="none")
+    positive = scores > 0
+    count = positive.sum().clamp(min=1)
+    own = boxes.permute(0, 2, 3, 1)[positive]
+    side = values[positive][:, 16:]
+    apart = (own - values[positive][:, :16]) / side
+    smooth = f.smooth_l1_loss(apart, torch.zeros_like(apart), beta=0.02, reduction="none")
+    sure = (side / 32).clamp(max=1)  # keypoints of tiny faces are but a hint
+    return {
+        "score": (away * entropy * asked).sum() / count,
+        "point": POINT_WEIGHT * (smooth * sure).sum(dim=1).mean(),
+        "pixels of 64": 64 * apart[side[:, 0] > 40].detach().abs().mean(),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("teacher", type=Path)
+    parser.add_argument("run", type=Path)
+    parser.add_argument("data", type=Path, nargs="+")
+    parser.add_argument("--nobody", type=Path, required=True, help="photos without a face")
+    parser.add_argument("--minutes", type=float, default=60.0, help="of training, all told")
+    parser.add_argument("--faces", type=int, default=7000, help="of each dataset")
+    parser.add_argument("--threads", type=int, default=2)
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    cv2.setNumThreads(1)
+    torch.manual_seed(0)
+    options.run.mkdir(parents=True, exist_ok=True)
+    checkpoint = options.run / "checkpoint.pt"
+    network = begun(blazeface(options.teacher)).to(memory_format=torch.channels_last)
+    averaged = copy.deepcopy(network)
+    heads = [*network.scores.parameters(), *network.boxes.parameters()]
+    others = [p for p in network.parameters() if all(p is not own for own in heads)]
+    optimiser = torch.optim.AdamW(
+        [{"params": others, "factor": 1.0}, {"params": heads, "factor": 2.0}], weight_decay=1e-4
+    )
+    step, spent = 0, 0.0
+    if checkpoint.exists():
+        state = torch.load(checkpoint, weights_only=True)
+        network.load_state_dict(state["network"])
+        averaged.load_state_dict(state["averaged"])
+        optimiser.load_state_dict(state["optimiser"])
+        step, spent = state["step"], state["spent"]
+    faces = known_faces(options.data, options.faces, np.random.default_rng(0))
+    saved = marked = time.monotonic()
+    means: dict[str, float] = {}
+    made = batches(faces, scenery(options.nobody), network.plan.stride, seed=step)
+    while spent < 60 * options.minutes:
+        share = spent / (60 * options.minutes)
+        rate = RATE * min(1, (step + 1) / WARM_UP) * 0.5 * (1 + math.cos(math.pi * share))
+        for group in optimiser.param_groups:
+            group["lr"] = rate * group["factor"]
+        # A step is a batch of close views and one of scenes.
+        for kind in ("close", "scene"):
+            views, scores, values = next(made)
+            images = normalised(views).contiguous(memory_format=torch.channels_last)
+            parts = loss_of(network, images, torch.from_numpy(scores), torch.from_numpy(values))
+            (parts["score"] + parts["point"]).backward()
+            for name, tensor in parts.items():
+                key, value = f"{kind} {name}", float(tensor.detach())
+                if math.isfinite(value):
+                    means[key] = 0.98 * means.get(key, value) + 0.02 * value
+        torch.nn.utils.clip_grad_norm_(network.parameters(), 5.0)
+        optimiser.step()
+        optimiser.zero_grad()
+        step += 1
+        keep = min(AVERAGED, step / (step + 10))
+        with torch.no_grad():
+            for old, new in zip(averaged.parameters(), network.parameters(), strict=True):
+                old.lerp_(new, 1 - keep)
+        now = time.monotonic()
+        spent, marked = spent + now - marked, now
+        if now - saved > SAVED_EVERY or spent >= 60 * options.minutes:
+            saved = now
+            state = {
+                "network": network.state_dict(),
+                "averaged": averaged.state_dict(),
+                "optimiser": optimiser.state_dict(),
+                "step": step,
+                "spent": spent,
+            }
+            with atomic_path(checkpoint) as partial:
+                torch.save(state, partial)
+            line = {"step": step, "minutes": round(spent / 60, 1), "rate": round(rate, 6)}
+            line |= {name: round(value, 4) for name, value in means.items()}
+            with (options.run / "log.jsonl").open("a", encoding="utf-8") as log:
+                log.write(json.dumps(line) + "\n")
+            print(json.dumps(line), flush=True)
+    notice = "taught by MediaPipe BlazeFace full-range (Google, Apache-2.0); see NOTICE of agelens"
+    model = to_onnx(averaged.to(memory_format=torch.contiguous_format), {"notice": notice})
+    with atomic_path(options.run / "detector.onnx") as partial:
+        onnx.save(model, partial)
+
+
+if __name__ == "__main__":
+    main()
