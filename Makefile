@@ -24,7 +24,7 @@ light resnet50: %: $(RUNS)/age-%.onnx
 $(DATA)/dataset.json:
 	$(AGELENS) data prepare $(SOURCE) -o $(DATA)
 
-# The EfficientNets that teach, and the ResNet50 that they taught.
+# The EfficientNets that are teachers, and the ResNet50 that is distilled from them.
 $(RUNS)/efficientnet-160/finished.json: $(RUNS)/efficientnet/finished.json
 $(RUNS)/efficientnet-mean/best.ckpt: $(RUNS)/efficientnet/finished.json $(RUNS)/efficientnet-160/finished.json
 	$(AGELENS) average $(RUNS)/efficientnet/best.ckpt $(RUNS)/efficientnet-160/best.ckpt -o $@

@@ -13,9 +13,9 @@ from urllib.parse import unquote, urlsplit
 import numpy as np
 import pytest
 from conftest import ASTRONAUT, ROOT, make_chip
+from documents import blocks_of, run_page
 from markdown_it import MarkdownIt
 from numpy.typing import NDArray
-from documents import blocks_of, run_page
 from PIL import Image
 from typer.main import get_command
 

@@ -80,6 +80,6 @@ def throughput(estimator: AgeEstimator, files: Sequence[str], threads: int, repe
 def summary(values: NDArray[np.float64]) -> dict[str, float]:
     """Mean and percentiles of some milliseconds."""
     figures = {"mean": values.mean()} | {
-        f"p{share}": np.percentile(values, share) for share in PERCENTILES
+        f"p{level}": np.percentile(values, level) for level in PERCENTILES
     }
     return {name: round(float(value), 3) for name, value in figures.items()}

@@ -36,7 +36,7 @@ def benchmark(
     """Measure how fast this machine is: each step, pictures a second, a fresh process.
 
     Only an idle machine gives figures to keep. Pictures of the kind and size that you have tell
-    most: large ones are searched in tiles, and each face costs its share.
+    most: large ones are searched in tiles, and each face takes time of its own.
     """
     from agelens.benchmark.run import benchmark as measure
     from agelens.files import atomic_path

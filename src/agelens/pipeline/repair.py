@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 LEAST_WHOLE = 0.9
-"""A picture of which less than this share is there is refused: its face may be in the rest."""
+"""A picture of which less than this fraction is there is refused: its face may be in the rest."""
 _JPEG_END = b"\xff\xd9"
 _J2K_START = b"\xff\x4f\xff\x51"
 _NO_LENGTH = frozenset([0x01, *range(0xD0, 0xD9)])
@@ -35,8 +35,8 @@ _ADAM7 = (
 class BrokenOffError(ValueError):
     """Too much of a picture is missing."""
 
-    def __init__(self, share: float) -> None:
-        super().__init__(f"only {100 * share:.0f} % of the picture is there")
+    def __init__(self, fraction: float) -> None:
+        super().__init__(f"only {100 * fraction:.0f} % of the picture is there")
 
 
 def repair(data: bytes) -> bytes:

@@ -119,11 +119,11 @@ def group_evidence(
     kinds = faces.groupby(["gender", "ethnicity"], dropna=False).ngroup()
     groups = kinds.to_numpy().astype(np.int64)
     counts = np.bincount(groups)[:, None]
-    shares = counts / len(groups)
+    fractions = counts / len(groups)
     members = [labels[groups == group] for group in range(len(counts))]
     densities = np.stack([label_density(own, classes, LDS_SIGMA) for own in members])
     # p(age | group) / p(age) as p(group | age) / p(group), with one more face, of all groups in
-    # their shares, at every age: 1 where there is nobody.
-    ratios = (densities + shares) / (densities.sum(axis=0) + 1) / shares
+    # their fractions, at every age: 1 where there is nobody.
+    ratios = (densities + fractions) / (densities.sum(axis=0) + 1) / fractions
     evidence = np.log((counts * ratios + SHARED_FACES) / (counts + SHARED_FACES))
     return groups, np.asarray(evidence, np.float64)

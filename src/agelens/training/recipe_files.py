@@ -62,11 +62,11 @@ def load_recipe(name: str | Path, overrides: tuple[str, ...] = ()) -> Recipe:
     try:
         return Recipe.model_validate(values)
     except ValidationError as error:
-        faults = [
-            f"{'.'.join(map(str, fault['loc'])) or 'recipe'}: {fault['msg']}"
-            for fault in error.errors()
+        problems = [
+            f"{'.'.join(map(str, problem['loc'])) or 'recipe'}: {problem['msg']}"
+            for problem in error.errors()
         ]
-        raise RecipeError(f"{name}: " + "; ".join(faults)) from error
+        raise RecipeError(f"{name}: " + "; ".join(problems)) from error
 
 
 def _read(path: Path, within: tuple[Path, ...]) -> dict[str, Any]:
