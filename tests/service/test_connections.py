@@ -88,6 +88,18 @@ def test_a_half_closed_client_is_answered(running: Running) -> None:
     assert b"200" not in end_of(gone)
 
 
+def test_a_client_cannot_fill_the_log(running: Running) -> None:
+    before = len(running.said)
+    for sent in (
+        b"\0\r\n\r\n",
+        b"GET /healthz HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\n"
+        b"Connection: Upgrade, close\r\n\r\n",
+    ):
+        for _ in range(20):
+            end_of(running.raw(sent))
+    assert len(running.said) == before
+
+
 def test_idle_connections_make_room(tmp_path: Path) -> None:
     prlimit = shutil.which("prlimit")
     if prlimit is None:

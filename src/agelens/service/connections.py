@@ -89,8 +89,7 @@ class GuardedProtocol(HttpToolsProtocol):
         """Clean up."""
         self._busy()
         self._gone()
-        if self._writes is not None:
-            self._writes.cancel()
+        self._watch_no_more()
         super().connection_lost(exc)
 
     def eof_received(self) -> bool:  # type: ignore[override]
@@ -112,6 +111,8 @@ class GuardedProtocol(HttpToolsProtocol):
         self._arm(self._shared.receive_timeout, self._headers_late)
         if self.cycle is None or self.cycle.response_complete:
             self._shared.idle[self] = None  # until its headers are complete, it can be given up
+            if not self.flow.write_paused:  # it has read the answer before, and asks again
+                self._watch_no_more()
 
     def on_headers_complete(self) -> None:
         """A request is known, and its answer begins."""
@@ -124,13 +125,19 @@ class GuardedProtocol(HttpToolsProtocol):
         """An answer is written, if not yet read."""
         super().on_response_complete()
         self._watch_writes()  # also of an answer that is closed, and still to be read
-        if not self.pipeline and self.cycle.response_complete:
+        if not self.pipeline and not self.transport.is_closing():
             self._wait()
 
     def pause_writing(self) -> None:
         """The client does not read its answer as fast as it is written."""
+        self._watch_no_more()
         self._watch_writes()
         super().pause_writing()
+
+    def resume_writing(self) -> None:
+        """It has read most of what was written."""
+        self._watch_no_more()
+        super().resume_writing()
 
     def shutdown(self) -> None:
         """The service stops: the next answer says so; a connection without a request has a moment.
@@ -142,6 +149,9 @@ class GuardedProtocol(HttpToolsProtocol):
             self._arm(STOP_SECONDS, self.transport.close)
         else:
             self.cycle.keep_alive = False
+
+    def _unsupported_upgrade_warning(self) -> None:
+        """Say nothing: a client could fill the log."""
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         self._answering = cycle
@@ -183,6 +193,11 @@ class GuardedProtocol(HttpToolsProtocol):
         if left and self._writes is None:
             seconds = self._shared.send_timeout
             self._writes = self.loop.call_later(seconds, self._check_writes, left)
+
+    def _watch_no_more(self) -> None:
+        if self._writes is not None:
+            self._writes.cancel()
+            self._writes = None
 
     def _check_writes(self, before: int) -> None:
         self._writes = None

@@ -33,6 +33,14 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(line)
 
 
+class NotOfClients(logging.Filter):
+    """Lets no line pass with which a client could fill the log."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether the line is of the service."""
+        return record.getMessage() != "Invalid HTTP request received."
+
+
 def log_config(form: str) -> dict[str, Any]:
     """`logging.config.dictConfig` for the service, its server and its decoders."""
     formatter = (
@@ -45,7 +53,14 @@ def log_config(form: str) -> dict[str, Any]:
         "version": 1,
         "disable_existing_loggers": False,
         "formatters": {"line": formatter},
-        "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+        "filters": {"service": {"()": "agelens.service.logs.NotOfClients"}},
+        "handlers": {
+            "stderr": {
+                "class": "logging.StreamHandler",
+                "formatter": "line",
+                "filters": ["service"],
+            }
+        },
         "loggers": {
             name: {"handlers": ["stderr"], "level": "INFO", "propagate": False} for name in loggers
         },

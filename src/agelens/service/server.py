@@ -30,6 +30,10 @@ BACKLOG = 1024
 """Connections that the system keeps until they are accepted."""
 
 
+WORKER_SECONDS = 60
+"""A worker that says nothing for so long is replaced; on a busy machine, its start is slow."""
+
+
 class _Workers(Multiprocess):
     """Several processes that share the sockets."""
 
@@ -59,6 +63,7 @@ def serve(settings: Settings) -> None:
         "proxy_headers": False,  # likewise `app`
         "timeout_graceful_shutdown": settings.stop_timeout,
         "backlog": BACKLOG,
+        "timeout_worker_healthcheck": WORKER_SECONDS,
         "log_config": log_config(settings.log_format),
     }
     with contextlib.ExitStack() as stack:
