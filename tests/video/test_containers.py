@@ -12,6 +12,7 @@ import av
 import cv2
 import numpy as np
 import pytest
+from av.stream import Disposition
 from numpy.typing import NDArray
 
 from agelens import VideoError
@@ -142,10 +143,25 @@ def test_several_streams(tmp_path: Path) -> None:
     assert len(read(path)) == 20
 
 
-def test_a_song_is_no_video(tmp_path: Path) -> None:
-    path = make(tmp_path / "song.m4a", [], videos=0, sound="aac")
-    with pytest.raises(VideoError, match="no video in it"):
-        VideoFile(path)
+def test_a_song_is_no_video_and_its_cover_neither(tmp_path: Path) -> None:
+    song = make(tmp_path / "song.m4a", [], videos=0, sound="aac")
+    covered = tmp_path / "covered.mp4"
+    with av.open(str(covered), "w") as container, av.open(str(song)) as heard:
+        sound = container.add_stream_from_template(heard.streams.audio[0])
+        cover = container.add_stream("mjpeg", rate=1)
+        cover.width, cover.height, cover.pix_fmt = 64, 48, "yuvj420p"
+        cover.disposition = Disposition.attached_pic
+        for packet in heard.demux(audio=0):
+            if packet.size:
+                packet.stream = sound
+                container.mux(packet)
+        frame = av.VideoFrame.from_ndarray(picture(0))
+        frame.pts = 0
+        container.mux(cover.encode(frame))
+        container.mux(cover.encode(None))
+    for path in (song, covered):
+        with pytest.raises(VideoError, match="no video in it"):
+            VideoFile(path)
 
 
 def test_a_turned_video_is_upright(tmp_path: Path) -> None:

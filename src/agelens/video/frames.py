@@ -186,8 +186,11 @@ class Camera:
     start = 0.0
 
     def __init__(self, source: str) -> None:
+        file = not source.isdecimal() and Path(source).is_file()
+        self.path = Path(source) if file else None
+        address = source if self.path is None else f"file:{source}"  # its name may hold a colon
         with _quiet():
-            self._capture = cv2.VideoCapture(int(source) if source.isdecimal() else source)
+            self._capture = cv2.VideoCapture(int(source) if source.isdecimal() else address)
         if not self._capture.isOpened():
             raise VideoError(
                 f"camera {source}: cannot be opened; it is not there, another program has it, or "
@@ -195,7 +198,6 @@ class Camera:
             )
         self._capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)
         self._source = source
-        self.path = Path(source) if Path(source).is_file() else None
         self.fps = _fps(self._capture)
         self.dropped = 0
         self._newest: Frame | None = None  # BGR: only what is asked for is converted
