@@ -49,22 +49,20 @@ def test_a_guide_says_what_to_do_until_the_face_is_good(camera: Any, site: str) 
     granted = {"permission": {"name": "camera"}, "setting": "granted", "origin": site}
     camera.execute_cdp_cmd("Browser.setPermission", granted)
     camera.get(site)
-    # The camera's picture is made dark, then nothing at all.
+    # The camera's picture is black at first.
     camera.execute_script(
-        """const real = window.createImageBitmap; window.light = 0.05;
+        """const real = window.createImageBitmap; window.filter = 'brightness(0)';
         window.createImageBitmap = (source, ...more) => {
           if (!(source instanceof HTMLVideoElement)) return real(source, ...more);
           const canvas = new OffscreenCanvas(640, 480), context = canvas.getContext('2d');
-          context.filter = `brightness(${window.light})`;
+          context.filter = window.filter;
           context.drawImage(source, 0, 0, 640, 480);
           return real(canvas);
         };"""
     )
     find(camera, "camera").click()
-    wait(lambda: "more light" in text(camera, "guide"))
-    camera.execute_script("window.light = 0")
     wait(lambda: "into the oval" in text(camera, "guide"))
-    camera.execute_script("window.light = 1")
+    camera.execute_script("window.filter = 'none'")
     wait(lambda: faces(camera) and not find(camera, "guide").is_displayed())
     find(camera, "camera").click()
 
