@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from agelens.errors import AgelensError, ImageError, UnreadableImageError
 from agelens.faces import Faces
@@ -145,6 +146,8 @@ class AgeEstimator:
         source = describe(image)
         if hasattr(image, "read"):
             image = image.read()  # once: `Faces.draw` needs the picture again
+        elif isinstance(image, Image.Image) and getattr(image, "is_animated", False):
+            image = image.copy()  # of this frame, whichever the caller goes on to
         pixels = load_image(image, max_pixels=self._max_pixels, bgr=bgr)
         crops = self.preprocess(pixels, min_score=min_score)
         faces = self.postprocess(self.predict(crops), crops, coverage=coverage)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import tempfile
 import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -49,6 +50,8 @@ class Inputs:
 def atomic_path(path: Path, *, inputs: Inputs | None = None) -> Iterator[Path]:
     """A neighbour of `path` to write to, moved onto `path` when the block ends without an error.
 
+    A link stays a link: what it leads to is written. Into a pipe or a device the whole is copied.
+
     Args:
         path: of the file; its folder is made where it is missing.
         inputs: files that must not be written over.
@@ -58,12 +61,18 @@ def atomic_path(path: Path, *, inputs: Inputs | None = None) -> Iterator[Path]:
     """
     if inputs is not None:
         inputs.refuse(path)
+    target = path.resolve() if path.is_symlink() else path
+    is_stream = target.exists() and not target.is_file() and not target.is_dir()
+    folder = Path(tempfile.gettempdir()) if is_stream else target.parent
     # A name of its own for each writer, and short enough whatever the file is called.
-    partial = path.with_name(f".{short_name(path.name, 200)}.{uuid.uuid4().hex[:8]}.partial")
+    partial = folder / f".{short_name(target.name, 200)}.{uuid.uuid4().hex[:8]}.partial"
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
         yield partial
-        partial.replace(path)
+        if is_stream:
+            target.write_bytes(partial.read_bytes())
+        else:
+            partial.replace(target)
     except OSError as error:
         raise OutputError(f"{path}: cannot be written ({error.strerror or error})") from error
     finally:

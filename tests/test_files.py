@@ -1,0 +1,70 @@
+"""Files are written whole or not at all, onto what a link leads to, and into devices."""
+
+from __future__ import annotations
+
+import os
+import threading
+from pathlib import Path
+
+import pytest
+
+from agelens.errors import OutputError
+from agelens.files import Inputs, atomic_path, short_name
+
+
+def test_a_file_appears_whole_or_not_at_all(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "rows.csv"
+    with pytest.raises(RuntimeError), atomic_path(path) as partial:
+        partial.write_text("half")
+        raise RuntimeError
+    assert not list(path.parent.iterdir())
+    with atomic_path(path) as partial:
+        partial.write_text("whole")
+        assert not path.exists()
+    assert [entry.name for entry in path.parent.iterdir()] == ["rows.csv"]
+
+
+def test_a_link_stays_a_link(tmp_path: Path) -> None:
+    real, link = tmp_path / "real.txt", tmp_path / "link.txt"
+    real.write_text("before")
+    link.symlink_to(real)
+    with atomic_path(link) as partial:
+        partial.write_text("after")
+    assert link.is_symlink()
+    assert real.read_text() == "after"
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="POSIX pipes")
+def test_a_pipe_gets_the_whole(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    read: list[bytes] = []
+    reader = threading.Thread(target=lambda: read.append(pipe.read_bytes()))
+    reader.start()
+    with atomic_path(pipe) as partial:
+        partial.write_bytes(b"all of it")
+    reader.join(10)
+    assert read == [b"all of it"]
+    assert pipe.is_fifo()
+
+
+def test_inputs_are_known_however_they_are_spelt(tmp_path: Path) -> None:
+    path, other = tmp_path / "a.jpg", tmp_path / "hard.jpg"
+    path.write_bytes(b"picture")
+    os.link(path, other)
+    inputs = Inputs([path, tmp_path / "gone.jpg"])
+    for spelling in (path, tmp_path / "x" / ".." / "a.jpg", other):
+        (tmp_path / "x").mkdir(exist_ok=True)
+        with pytest.raises(OutputError, match="is an input"), atomic_path(spelling, inputs=inputs):
+            pass
+    assert path.read_bytes() == b"picture"
+
+
+def test_long_names_keep_their_beginning_and_ending() -> None:
+    long = "顔" * 200 + ".jpg"
+    short = short_name(long)
+    assert len(os.fsencode(short)) <= 255
+    assert short.startswith("顔顔")
+    assert short.endswith(".jpg")
+    assert short_name("a.jpg") == "a.jpg"
+    assert short_name(long) != short_name("顔" * 201 + ".jpg")
