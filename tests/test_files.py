@@ -14,9 +14,13 @@ from agelens.files import Inputs, atomic_path, short_name
 
 def test_a_file_appears_whole_or_not_at_all(tmp_path: Path) -> None:
     path = tmp_path / "new" / "rows.csv"
-    with pytest.raises(RuntimeError), atomic_path(path) as partial:
+
+    def fail(partial: Path) -> None:
         partial.write_text("half")
         raise RuntimeError
+
+    with pytest.raises(RuntimeError), atomic_path(path) as partial:
+        fail(partial)
     assert not list(path.parent.iterdir())
     with atomic_path(path) as partial:
         partial.write_text("whole")
