@@ -140,6 +140,8 @@ def test_ctrl_c_is_130_and_says_how_to_go_on(photo_file: Path) -> None:
     process = subprocess.Popen(
         [sys.executable, "-m", "agelens", "predict", "in", "-o", "rows.jsonl"],
         cwd=folder, stderr=subprocess.PIPE, text=True,
+        # A suite that runs in the background ignores Ctrl-C, and its children would, too.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
     while not (folder / "rows.jsonl.unfinished").exists():
         time.sleep(0.01)
