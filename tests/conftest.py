@@ -131,7 +131,7 @@ def several(dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Datas
     rows.loc[other, "age"] = pd.NA
     sources = (Source("Exact", "for research"), Source("Bands", "CC BY 4.0"))
     folder = tmp_path_factory.mktemp("several")
-    return save(folder, dataset.root, rows, dataset.template, sources)
+    return save(folder, dataset.root, rows, dataset.template, sources, made_from="a test")
 
 
 @pytest.fixture(scope="session")
