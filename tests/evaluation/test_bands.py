@@ -74,7 +74,7 @@ def test_the_command_measures_ages_and_bands(several: Dataset, tmp_path: Path) -
 def test_bands_alone(several: Dataset, tmp_path: Path) -> None:
     rows = several.manifest[several.manifest["source"] == "Bands"]
     source = Source("Bands", "CC BY 4.0")
-    dataset = save(tmp_path, several.root, rows, several.template, [source])
+    dataset = save(tmp_path, several.root, rows, several.template, [source], made_from="a test")
     file = tmp_path / "figures.json"
     options = [str(tmp_path), "--split", "train", "--json", str(file)]
     done = CliRunner().invoke(app, ["evaluate", "light", *options])

@@ -29,9 +29,9 @@ def test_sources_and_bands_are_counted(several: Dataset) -> None:
 def test_a_report_of_bands_alone(several: Dataset, tmp_path: Path) -> None:
     rows = several.manifest[several.manifest["source"] == "Bands"].reset_index(drop=True)
     rows["age"] = pd.NA
-    dataset = save(
-        tmp_path / "bands", several.root, rows, several.template, [Source("Bands", "CC BY 4.0")]
-    )
+    about = [Source("Bands", "CC BY 4.0")]
+    folder = tmp_path / "bands"
+    dataset = save(folder, several.root, rows, several.template, about, made_from="a test")
     page = explore(dataset, tmp_path / "report", jobs=1)
     text = page.read_text("utf-8")
     assert "Bands as agelens sees it" in text
