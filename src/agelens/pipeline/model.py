@@ -95,6 +95,8 @@ class AgeModel:
         if learnt:
             learnt = {_OLD_NAMES.get(name, name): values for name, values in learnt.items()}
         self.metadata |= {"format": FORMAT, "calibration": learnt}
+        if self.name in SHIPPED:  # not by the name of the run that made it
+            self.metadata["name"] = self.name
         self.calibration = Calibration.from_dict(learnt) if learnt else Calibration()
 
     def predict(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -23,7 +23,7 @@ from agelens.reporting.page import Finding, Status, Table, Text, has_content
 COST = "training_cost"
 """Key of what a run cost, {"hours": …}, beside the ``model`` it is of and its ``command``."""
 ABOUT = {
-    "name": "name of the run", "version": "agelens that wrote it", "precision": "precision",
+    "name": "name", "version": "agelens that wrote it", "precision": "precision",
     "flip": "averaged with the mirror image", "size": "side of a crop, pixels",
     "licence": "licence",
 }  # fmt: skip
