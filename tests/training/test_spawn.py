@@ -24,11 +24,11 @@ def test_workers_that_are_spawned_load_the_same_data(dataset: Dataset, tmp_path:
         }
     )
     alone = recipe.model_copy(update={"workers": 0})
-    wanted = load_checkpoint(fit(alone, dataset, tmp_path / "alone", progress=False))
+    wanted = load_checkpoint(fit(alone, dataset, tmp_path / "alone"))
     before = multiprocessing.get_start_method(allow_none=True)
     multiprocessing.set_start_method("spawn", force=True)
     try:
-        got = load_checkpoint(fit(recipe, dataset, tmp_path / "spawned", progress=False))
+        got = load_checkpoint(fit(recipe, dataset, tmp_path / "spawned"))
     finally:
         multiprocessing.set_start_method(before, force=True)
     for name, weights in wanted.state_dict().items():
