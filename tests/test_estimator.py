@@ -56,6 +56,22 @@ def test_every_way_in_gives_the_same_age(estimator: AgeEstimator, tmp_path: Path
             assert only(estimator.estimate(way)) == face
 
 
+@pytest.mark.parametrize(("side", "tolerance"), [(2000, 0.5), (700, 0.5)])
+def test_a_large_jpeg_gets_the_age_of_all_its_pixels(
+    estimator: AgeEstimator, photo: NDArray[np.uint8], side: int, tolerance: float
+) -> None:
+    """It is decoded with fewer, also where its face is then too small, and is cut from all."""
+    pixels = np.full((3600, 3600, 3), 90, np.uint8)
+    pixels[:side, :side] = cv2.resize(photo, (side, side), interpolation=cv2.INTER_CUBIC)
+    stream = io.BytesIO()
+    Image.fromarray(pixels).save(stream, "JPEG", quality=95)
+    found, whole = (only(estimator.estimate(way)) for way in (stream.getvalue(), pixels))
+    assert found.age == pytest.approx(whole.age, abs=tolerance)
+    assert found.quality.size == pytest.approx(whole.quality.size, rel=0.02)
+    away = found.landmarks.to_array() - whole.landmarks.to_array()
+    assert np.abs(away).max() < 0.02 * whole.box.width
+
+
 def test_no_face_is_an_empty_tuple(estimator: AgeEstimator) -> None:
     assert tuple(estimator.estimate(np.zeros((64, 64, 3), np.uint8))) == ()
 
@@ -94,7 +110,7 @@ def test_blur_is_told_alike_whatever_the_model_reads(photo: NDArray[np.uint8]) -
     (found,) = FaceDetector().detect(photo)
     template = AgeModel("light").template
     blurred = cv2.GaussianBlur(photo, (0, 0), 2)
-    cuts = [cut_face(blurred, found, template, side) for side in (128, 160, 224)]
+    cuts = [cut_face(blurred, found, template, side, (512, 512)) for side in (128, 160, 224)]
     assert [crop.shape for crop, _ in cuts] == [(side, side, 3) for side in (128, 160, 224)]
     exact, *others = [quality for _, quality in cuts]
     for quality in others:

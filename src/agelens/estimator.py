@@ -24,7 +24,7 @@ from agelens.pipeline.images import (
     load_image,
 )
 from agelens.pipeline.model import AgeModel
-from agelens.pipeline.preprocess import Detector, FaceCrops, crop_faces
+from agelens.pipeline.preprocess import Detector, FaceCrops, crop_faces, find_faces
 from agelens.types import Detection, Face, Interval
 
 
@@ -147,8 +147,7 @@ class AgeEstimator:
             image = image.read()  # once: `Faces.draw` needs the picture again
         elif isinstance(image, Image.Image) and getattr(image, "is_animated", False):
             image = image.copy()  # of this frame, whichever the caller goes on to
-        pixels = load_image(image, max_pixels=self._max_pixels, bgr=bgr)
-        crops = self.preprocess(pixels, min_score=min_score)
+        crops = self.preprocess(image, min_score=min_score, bgr=bgr)
         faces = self.postprocess(self.predict(crops), crops, coverage=coverage)
         return Faces(faces, source, crops.width, crops.height, image=image, bgr=bgr)
 
@@ -181,23 +180,39 @@ class AgeEstimator:
 
     def preprocess(
         self,
-        pixels: NDArray[np.uint8],
+        image: ImageSource,
         detections: Sequence[Detection] | None = None,
         *,
         min_score: float | None = None,
+        bgr: bool = False,
     ) -> FaceCrops:
         """The first step of `estimate`: find the faces, and cut them out as the model reads them.
 
         Args:
-            pixels: RGB uint8 ``[H, W, 3]``.
+            image: as for `estimate`.
             detections: faces of this picture that are known already; by default they are searched.
             min_score: least score of a face that is searched; the estimator's by default.
+            bgr: as for `estimate`.
+
+        Raises:
+            ImageError: the image is missing, broken, too large or too small.
         """
-        if detections is None:
-            least = self._min_score if min_score is None else _min_score(min_score)
-            detections = self._detector.detect(pixels, min_score=least)
-        model = self._model
-        return crop_faces(pixels, detections, model.template, model.size, model.workers)
+        model, whole = self._model, None
+        if detections is not None:
+            pixels = load_image(image, max_pixels=self._max_pixels, bgr=bgr)
+        else:
+            searched = find_faces(
+                image.read() if hasattr(image, "read") else image,
+                self._detector,
+                min_score=self._min_score if min_score is None else _min_score(min_score),
+                least_side=model.size,
+                max_pixels=self._max_pixels,
+                bgr=bgr,
+            )
+            pixels, whole, detections = searched.pixels, searched.size, searched.detections
+        return crop_faces(
+            pixels, detections, model.template, model.size, model.workers, whole=whole
+        )
 
     def predict(self, crops: FaceCrops) -> NDArray[np.float32]:
         """The second step of `estimate`: what the model says of each face.

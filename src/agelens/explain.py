@@ -19,7 +19,7 @@ from agelens.errors import ImageError
 from agelens.estimator import AgeEstimator
 from agelens.files import Inputs, atomic_path
 from agelens.pipeline.calibration import Calibration, quantile
-from agelens.pipeline.images import ImageSource, describe, load_image
+from agelens.pipeline.images import ImageSource, describe
 from agelens.types import Face
 
 GRID = 16
@@ -67,7 +67,7 @@ class Explanation:
 
 def explain_faces(estimator: AgeEstimator, image: ImageSource) -> tuple[Explanation, ...]:
     """Explain the age of every face in a picture, largest first; see `AgeEstimator.estimate`."""
-    crops = estimator.preprocess(load_image(image, max_pixels=estimator.max_pixels))
+    crops = estimator.preprocess(image)
     faces = estimator.postprocess(estimator.predict(crops), crops)
     return tuple(
         Explanation(face, crop, occlusion(estimator.model, crop))

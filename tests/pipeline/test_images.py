@@ -8,6 +8,7 @@ import sys
 import zlib
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -15,7 +16,7 @@ from PIL import Image
 
 from agelens import ImageError, ImageTooLargeError, UnreadableImageError
 from agelens.pipeline.formats import FORMATS
-from agelens.pipeline.images import SUFFIXES, load_image
+from agelens.pipeline.images import ENOUGH, SUFFIXES, load_image, load_reduced
 
 
 def encode(image: Image.Image, kind: str, **options: object) -> bytes:
@@ -275,3 +276,35 @@ def test_arrays_of_another_form_are_refused(array: NDArray[np.uint8]) -> None:
 def test_what_is_no_image_at_all_is_a_type_error() -> None:
     with pytest.raises(TypeError, match="int"):
         load_image(3)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("orientation", [1, 3, 6, 7])
+def test_a_large_jpeg_is_decoded_with_fewer_pixels(
+    photo: NDArray[np.uint8], orientation: int
+) -> None:
+    large, exif = Image.fromarray(photo).resize((4 * ENOUGH + 5, 3 * ENOUGH)), Image.Exif()
+    exif[0x0112] = orientation
+    for data in (
+        encode(large, "JPEG", exif=exif),
+        encode(large, "JPEG", exif=exif, progressive=True),
+        encode(large.convert("L"), "JPEG", exif=exif),
+    ):
+        reduced, size = load_reduced(data)
+        whole = load_image(data)
+        assert size == (whole.shape[1], whole.shape[0])
+        assert max(reduced.shape) == ENOUGH + 2  # a quarter, what is left over included
+        likely = cv2.resize(whole, reduced.shape[1::-1], interpolation=cv2.INTER_AREA)
+        assert cv2.absdiff(likely, reduced).mean() < 1
+        with pytest.raises(ImageTooLargeError, match="are more than the limit"):
+            load_reduced(data, max_pixels=size[0] * size[1] - 1)
+
+
+def test_all_else_is_decoded_with_all_its_pixels(photo: NDArray[np.uint8]) -> None:
+    large = Image.fromarray(photo).resize((2 * ENOUGH, ENOUGH))
+    cut = encode(large, "JPEG")
+    nearly = Image.fromarray(photo).resize((2 * ENOUGH - 1, ENOUGH))
+    ways = [encode(nearly, "JPEG"), encode(large, "WEBP"), large, cut[: len(cut) * 99 // 100]]
+    for way in ways:
+        reduced, size = load_reduced(way)
+        np.testing.assert_array_equal(reduced, load_image(way))
+        assert size == (reduced.shape[1], reduced.shape[0])

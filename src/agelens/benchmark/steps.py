@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 from agelens.benchmark.process import BenchmarkError
 from agelens.estimator import AgeEstimator
 from agelens.parallel import map_in_order
-from agelens.pipeline.images import load_image
+from agelens.pipeline.detect import FaceDetector
+from agelens.pipeline.images import load_reduced
+from agelens.pipeline.preprocess import crop_faces
 
 STEPS = ("decode", "detect", "align", "model", "postprocess")
 """The steps of `AgeEstimator.estimate`, in order; "decode" reads the file, "align" cuts the faces
@@ -31,18 +33,20 @@ def time_steps(
         BenchmarkError: no picture shows a face.
         ImageError: a picture cannot be read.
     """
-    estimator = AgeEstimator(model, threads=1)
+    detector = FaceDetector(threads=1)
+    estimator = AgeEstimator(model, threads=1, detector=detector)
+    template, side = estimator.model.template, estimator.model.size
     faces = [len(estimator.estimate(file)) for file in files]
     if not any(faces):
         raise BenchmarkError(f"{files[0]}: shows no face, so that there is no age to time")
     rows = []
     for file in [file for file, count in zip(files, faces, strict=True) if count] * repeat:
         marks = [time.perf_counter()]
-        pixels = load_image(file)
+        pixels, size = load_reduced(file)
         marks.append(time.perf_counter())
-        found = estimator.detector.detect(pixels, min_score=estimator.min_score)
+        found = detector.detect(pixels, min_score=estimator.min_score, size=size)
         marks.append(time.perf_counter())
-        crops = estimator.preprocess(pixels, found)
+        crops = crop_faces(pixels, found, template, side, whole=size)
         marks.append(time.perf_counter())
         distributions = estimator.predict(crops)
         marks.append(time.perf_counter())

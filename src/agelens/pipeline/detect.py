@@ -83,10 +83,15 @@ class _Pyramid:
     """A picture and reductions of it, by area: a view is sampled from the smallest that is larger.
 
     Of each reduction there are its scale across and down, which rounding makes differ, and pixels.
+
+    Args:
+        image: RGB uint8 ``[H, W, 3]``.
+        size: width and height of the picture, where `image` is a reduction of it already.
     """
 
-    def __init__(self, image: NDArray[np.uint8]) -> None:
-        self._levels = [(1.0, 1.0, image)]
+    def __init__(self, image: NDArray[np.uint8], size: tuple[int, int]) -> None:
+        height, width = image.shape[:2]
+        self._levels = [(width / size[0], height / size[1], image)]
 
     def halve(self, scale: float) -> None:
         """Halve the smallest reduction until half of it were below a scale."""
@@ -168,19 +173,27 @@ class FaceDetector:
     def __reduce__(self) -> tuple[Any, ...]:
         return self._reopen, ()
 
-    def detect(self, image: NDArray[np.uint8], *, min_score: float = 0.5) -> tuple[Detection, ...]:
+    def detect(
+        self,
+        image: NDArray[np.uint8],
+        *,
+        min_score: float = 0.5,
+        size: tuple[int, int] | None = None,
+    ) -> tuple[Detection, ...]:
         """Find the faces of one picture.
 
         Args:
             image: RGB uint8 ``[H, W, 3]``.
             min_score: faces with a lower score, 0 to 1, are left out; below 0.3 are none at all.
+            size: width and height of the picture that the faces are wanted in, where `image` is a
+                reduction of it (see `agelens.pipeline.images.load_reduced`).
 
         Returns:
             Detections, largest box first. Heads turned in the picture's plane are found up to 40
             degrees for sure (tested), upside down not.
         """
-        height, width = image.shape[:2]
-        pyramid, kept = _Pyramid(image), list[_Candidate]()
+        width, height = size or (image.shape[1], image.shape[0])
+        pyramid, kept = _Pyramid(image, (width, height)), list[_Candidate]()
         for border in BORDERS:
             views = [_whole(width, height, border)]
             if border == BORDERS[0]:
@@ -215,7 +228,8 @@ class FaceDetector:
             The faces that are still there, largest box first; two that meet in one are one.
         """
         candidates = [_Candidate.of(face) for face in known]
-        return _detections(self._refined(_Pyramid(image), candidates, min_score))
+        pyramid = _Pyramid(image, (image.shape[1], image.shape[0]))
+        return _detections(self._refined(pyramid, candidates, min_score))
 
     def _refined(
         self, pyramid: _Pyramid, candidates: Sequence[_Candidate], min_score: float

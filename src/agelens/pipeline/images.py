@@ -26,6 +26,9 @@ the largest picture are decoded at most; of smaller ones, more."""
 EMPTY_PIXELS, EMPTY_RATIO = 16_000_000, 50_000
 """A picture of more pixels than the first, and more than the second for each byte of its file, is
 one plain colour: it costs much memory, and holds nobody."""
+ENOUGH = 1600
+"""Pixels of the longer side from which a photo is large: of a larger JPEG, `load_reduced` decodes a
+half, a quarter or an eighth of the pixels a side, whichever still has so many."""
 # fmt: off
 SUFFIXES = frozenset([
     ".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".apng", ".webp", ".gif", ".bmp", ".dib",
@@ -45,6 +48,8 @@ _TURNS = {
     8: Image.Transpose.ROTATE_90,
 }
 """What makes a picture upright, by its EXIF orientation."""
+FIRST_ON_SIDE = 5
+"""The orientations from this one on lie on their side."""
 
 _TIMES = (
     ExifTags.Base.DateTime, ExifTags.Base.DateTimeOriginal, ExifTags.Base.DateTimeDigitized,
@@ -82,13 +87,42 @@ def load_image(
     elif isinstance(source, Image.Image):
         pixels = _from_pil(source, name, max_pixels)
     else:
-        pixels = _decode(_read(source, name), name, max_pixels)
+        pixels, _ = _decode(_read(source, name), name, max_pixels)
     height, width = pixels.shape[:2]
     if width * height > max_pixels:
         raise ImageTooLargeError(name, _too_large(width, height, max_pixels))
     if min(height, width) < MIN_SIDE:
         raise UnreadableImageError(name, f"{width} x {height} pixels are too few to hold a face")
     return pixels
+
+
+def load_reduced(
+    source: ImageSource, *, max_pixels: int = MAX_PIXELS, bgr: bool = False
+) -> tuple[NDArray[np.uint8], tuple[int, int]]:
+    """Read an image, a large JPEG with fewer pixels than it has, in a third of the time.
+
+    A JPEG is stored in blocks of 8 x 8 pixels, which can be decoded as 4 x 4, 2 x 2 or one.
+
+    Args:
+        source: as for `load_image`, as the next two are.
+        max_pixels: of the whole picture.
+        bgr: of an array.
+
+    Returns:
+        RGB uint8 ``[H, W, 3]``, with a longer side of `ENOUGH` or more where the whole picture has
+        so many; and width and height of the whole picture.
+
+    Raises:
+        ImageError: as `load_image` does.
+    """
+    if isinstance(source, np.ndarray | Image.Image):
+        pixels = load_image(source, max_pixels=max_pixels, bgr=bgr)
+        return pixels, (pixels.shape[1], pixels.shape[0])
+    name = describe(source)
+    pixels, (width, height) = _decode(_read(source, name), name, max_pixels, reduced=True)
+    if min(height, width) < MIN_SIDE:
+        raise UnreadableImageError(name, f"{width} x {height} pixels are too few to hold a face")
+    return pixels, (width, height)
 
 
 def copied_info(source: ImageSource) -> dict[str, bytes]:
@@ -144,11 +178,17 @@ def _read(source: str | os.PathLike[str] | bytes | IO[bytes], name: str) -> byte
     return data
 
 
-def _decode(data: bytes, name: str, max_pixels: int) -> NDArray[np.uint8]:
+def _decode(
+    data: bytes, name: str, max_pixels: int, *, reduced: bool = False
+) -> tuple[NDArray[np.uint8], tuple[int, int]]:
+    """The pixels of a file, and width and height of the whole picture."""
     try:
         with open_image(data, name) as image:
             _check_cost(image, data, name, max_pixels)
-            return _to_rgb(image)
+            size = image.size if _orientation(image) < FIRST_ON_SIDE else image.size[::-1]
+            if reduced:
+                image.draft(None, _enough(*image.size))
+            return _to_rgb(image), size
     except Image.DecompressionBombError as error:
         raise ImageTooLargeError(name, f"more than {max_pixels:,} pixels") from error
     except DECODER_ERRORS as error:
@@ -158,11 +198,18 @@ def _decode(data: bytes, name: str, max_pixels: int) -> NDArray[np.uint8]:
         with open_image(repaired, name) as image:
             _check_cost(image, repaired, name, max_pixels)
             require_whole(np.asarray(image), data)
-            return _to_rgb(image)
+            pixels = _to_rgb(image)
+            return pixels, (pixels.shape[1], pixels.shape[0])
     except Image.DecompressionBombError as error:
         raise ImageTooLargeError(name, f"more than {max_pixels:,} pixels") from error
     except DECODER_ERRORS as error:
         raise UnreadableImageError(name, why_unreadable(data, first, error)) from first
+
+
+def _enough(width: int, height: int) -> tuple[int, int]:
+    """The fewest pixels across and down that a large picture is decoded to."""
+    factor = max(1, max(width, height) // ENOUGH)
+    return max(1, width // factor), max(1, height // factor)
 
 
 def _check_cost(image: Image.Image, data: bytes, name: str, max_pixels: int) -> None:
@@ -198,7 +245,7 @@ def _from_pil(image: Image.Image, name: str, max_pixels: int) -> NDArray[np.uint
         file.seek(0)
         data = file.read()
         file.seek(place)
-        return _decode(data, name, max_pixels)
+        return _decode(data, name, max_pixels)[0]
 
 
 def _to_rgb(image: Image.Image) -> NDArray[np.uint8]:

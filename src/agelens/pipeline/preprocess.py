@@ -9,6 +9,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from agelens.pipeline.detect import FaceDetector
+from agelens.pipeline.images import ImageSource, load_image, load_reduced
 from agelens.pipeline.quality import cut_face
 from agelens.pipeline.session import Workers
 from agelens.types import Detection, Quality
@@ -43,6 +45,69 @@ class FaceCrops:
     def __len__(self) -> int:
         return len(self.detections)
 
+    def largest(self, count: int) -> FaceCrops:
+        """The first so many of the faces."""
+        return FaceCrops(
+            self.width,
+            self.height,
+            self.detections[:count],
+            self.qualities[:count],
+            self.crops[:count],
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Searched:
+    """A picture, or a reduction of it, and its faces.
+
+    Attributes:
+        pixels: RGB uint8 ``[H, W, 3]``.
+        size: width and height of the whole picture.
+        detections: its faces, largest first, in pixels of the whole picture.
+    """
+
+    pixels: NDArray[np.uint8]
+    size: tuple[int, int]
+    detections: tuple[Detection, ...]
+
+
+def find_faces(
+    image: ImageSource,
+    detector: Detector,
+    *,
+    min_score: float,
+    least_side: int,
+    max_pixels: int,
+    bgr: bool = False,
+) -> Searched:
+    """Read a picture and find its faces.
+
+    A large JPEG is decoded with fewer pixels than it has, unless it shows a face that is then
+    smaller than the model reads it.
+
+    Args:
+        image: as for `agelens.pipeline.images.load_image`.
+        detector: that finds the faces; only `FaceDetector` is given a reduction of the picture.
+        min_score: of a face.
+        least_side: of a face in the reduction, in pixels.
+        max_pixels: of the whole picture.
+        bgr: of an array.
+
+    Raises:
+        ImageError: the image is missing, broken, too large or too small.
+    """
+    if isinstance(detector, FaceDetector):
+        pixels, size = load_reduced(image, max_pixels=max_pixels, bgr=bgr)
+        found = detector.detect(pixels, min_score=min_score, size=size)
+        scale = pixels.shape[1] / size[0]
+        if scale == 1 or all(scale * face.box.width >= least_side for face in found):
+            return Searched(pixels, size, found)
+        pixels = load_image(image, max_pixels=max_pixels, bgr=bgr)
+    else:
+        pixels = load_image(image, max_pixels=max_pixels, bgr=bgr)
+        found = detector.detect(pixels, min_score=min_score)
+    return Searched(pixels, (pixels.shape[1], pixels.shape[0]), found)
+
 
 def crop_faces(
     pixels: NDArray[np.uint8],
@@ -50,21 +115,24 @@ def crop_faces(
     template: NDArray[np.float64],
     size: int,
     workers: Workers | None = None,
+    *,
+    whole: tuple[int, int] | None = None,
 ) -> FaceCrops:
     """Cut known faces out of a picture, aligned, and measure their quality.
 
     Args:
-        pixels: RGB uint8 ``[H, W, 3]``.
-        detections: N faces of this picture.
+        pixels: RGB uint8 ``[H, W, 3]``: the picture, or a reduction of it.
+        detections: N faces of the picture, in its pixels.
         template: ``[4, 2]``, where eyes, nose and mouth belong, as fractions of the crop's side.
         size: side of a crop in pixels.
         workers: the threads that share the faces; by default the caller's alone.
+        whole: width and height of the picture, where `pixels` are a reduction of it.
     """
-    height, width = pixels.shape[:2]
+    width, height = whole = whole or (pixels.shape[1], pixels.shape[0])
     crops = np.empty((len(detections), size, size, 3), np.uint8)
 
     def cut(number: int) -> Quality:
-        crops[number], quality = cut_face(pixels, detections[number], template, size)
+        crops[number], quality = cut_face(pixels, detections[number], template, size, whole)
         return quality
 
     numbers = range(len(detections))

@@ -113,19 +113,26 @@ def measure_quality(
 
 
 def cut_face(
-    image: NDArray[np.uint8], found: Detection, template: NDArray[np.float64], size: int
+    image: NDArray[np.uint8],
+    found: Detection,
+    template: NDArray[np.float64],
+    size: int,
+    whole: tuple[int, int],
 ) -> tuple[NDArray[np.uint8], Quality]:
     """What the age model reads of one face, and how fit that is.
 
     Args:
-        image: RGB uint8 ``[H, W, 3]``.
-        found: a face of this picture.
+        image: RGB uint8 ``[H, W, 3]``: a picture, or a reduction of it.
+        found: a face of the picture.
         template: ``[4, 2]``, where landmarks belong, as fractions of the crop's side.
         size: side in pixels of the crop that the model reads.
+        whole: width and height of the picture in pixels.
 
     Returns:
         RGB uint8 ``[size, size, 3]``, and its quality.
     """
-    height, width = image.shape[:2]
-    crop = align_face(image, found.landmarks, template, size)
+    width, height = whole
+    scale = np.divide(image.shape[1::-1], whole)
+    places = Landmarks.from_array(found.landmarks.to_array() * scale)
+    crop = align_face(image, places, template, size)
     return crop, measure_quality(crop, found.landmarks, template, width, height)

@@ -29,7 +29,6 @@ from agelens.errors import AgelensError, ImageError, ImageTooLargeError, Unreada
 from agelens.estimator import AgeEstimator
 from agelens.pipeline.detect import FaceDetector
 from agelens.pipeline.formats import open_image
-from agelens.pipeline.images import load_image
 from agelens.types import Face
 
 log = logging.getLogger("agelens.service")
@@ -153,21 +152,19 @@ class Decoder:
         try:
             with open_image(data, "picture") as image:
                 return image.width * image.height
-        except Exception:  # noqa: BLE001 - `load_image` says what is wrong with it
+        except Exception:  # noqa: BLE001 - `preprocess` says what is wrong with it
             return self._settings.max_pixels
 
     def _flow(self, data: bytes, request: PictureRequest) -> PictureResult:
         estimator = self._estimators[request.model]
-        pixels = load_image(data, max_pixels=self._settings.max_pixels)
-        found = estimator.detector.detect(pixels, min_score=self._settings.min_score)
-        kept = found[: self._settings.max_faces]
-        crops = estimator.preprocess(pixels, kept)
+        found = estimator.preprocess(data)
+        crops = found.largest(self._settings.max_faces)
         faces = estimator.postprocess(estimator.predict(crops), crops, coverage=request.coverage)
         return PictureResult(
             crops.width,
             crops.height,
             [_as_dict(face, request.at_least) for face in faces],
-            len(found) - len(kept),
+            len(found) - len(crops),
         )
 
 
