@@ -117,6 +117,18 @@ def dataset(faces_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Dat
 
 
 @pytest.fixture(scope="session")
+def run(dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run, of a tiny network."""
+    from training.conftest import TINY
+
+    from agelens.training.fit import fit
+
+    folder = tmp_path_factory.mktemp("run")
+    assert fit(TINY, dataset, folder) == folder / "best.ckpt"
+    return folder
+
+
+@pytest.fixture(scope="session")
 def several(dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     """The same faces as if every second one were of another set, which knows decades alone."""
     import pandas as pd

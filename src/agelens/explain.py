@@ -153,13 +153,14 @@ def write_explanations(
     Raises:
         ImageError: the photo cannot be read, or shows no face.
         ModelError: the model file cannot be used.
-        OutputError: `output` cannot be written, or is the photo.
+        OutputError: `output` cannot be written, or is the photo or the model.
     """
     one = output.suffix.lower() in {".png", ".jpg", ".jpeg"} and not output.is_dir()
-    inputs = Inputs([photo])
+    estimator = AgeEstimator(model, min_score=min_score)
+    inputs = Inputs([photo, estimator.model.path])
     if one:
         inputs.refuse(output)
-    found = explain_faces(AgeEstimator(model, min_score=min_score), photo)
+    found = explain_faces(estimator, photo)
     if not found:
         raise ImageError(describe(photo), "no face was found in it")
     names = [output] if one else [output / f"{photo.stem}-{i}.png" for i, _ in enumerate(found, 1)]

@@ -6,9 +6,11 @@ import hashlib
 import json
 import os
 import tempfile
+import threading
 import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -16,34 +18,55 @@ from agelens.errors import OutputError
 
 LONGEST_NAME = 255
 """Bytes that most file systems allow in a name."""
+_CLAIMS = threading.Lock()
 
 
 class Inputs:
-    """The files that a command reads, which it must not write onto.
+    """The files that a command reads, which it must not write onto, and the places it wrote to.
 
     Files are compared by what they are, not by how their paths are spelt: a link to an input, or
     the same file through another folder, is that input.
 
     Args:
-        paths: of the inputs; those that are not there are passed over.
+        paths: of the inputs; those that are not there are passed over. They are looked at when
+            something that is there already is about to be written.
     """
 
     def __init__(self, paths: Iterable[str | os.PathLike[str]] = ()) -> None:
-        self._known = {identity for path in paths if (identity := _identity(path))}
+        self._paths = tuple(paths)
+        self._written: set[str] = set()
 
-    def add(self, path: str | os.PathLike[str]) -> None:
-        """One more input."""
-        if identity := _identity(path):
-            self._known.add(identity)
+    @cached_property
+    def _known(self) -> set[tuple[int, int]]:
+        return {identity for path in self._paths if (identity := _identity(path))}
 
-    def refuse(self, path: str | os.PathLike[str]) -> None:
-        """Let pass a path that may be written.
+    def refuse(self, *paths: str | os.PathLike[str] | None) -> None:
+        """Let pass the paths of results that may be written; None is a result nobody wants.
 
         Raises:
-            OutputError: it is one of the inputs.
+            OutputError: one is an input, or two are one file.
         """
-        if self._known and _identity(path) in self._known:
-            raise OutputError(f"{os.fspath(path)}: is an input, and is not written over")
+        given = [path for path in paths if path is not None]
+        for path in given:
+            if (identity := _identity(path)) and identity in self._known:
+                raise OutputError(f"{os.fspath(path)}: is an input, and is not written over")
+        places = [_place(path) for path in given]
+        for path, place in zip(given, places, strict=True):
+            if places.count(place) > 1:
+                raise OutputError(f"{os.fspath(path)}: two results need a file each")
+
+    def claim(self, path: str | os.PathLike[str]) -> None:
+        """Let pass the path of one result, which no other result may have from then on.
+
+        Raises:
+            OutputError: it is an input, or another result was written there.
+        """
+        self.refuse(path)
+        place = _place(path)
+        with _CLAIMS:
+            if place in self._written:
+                raise OutputError(f"{os.fspath(path)}: another result is in that file")
+            self._written.add(place)
 
 
 @contextmanager
@@ -54,13 +77,13 @@ def atomic_path(path: Path, *, inputs: Inputs | None = None) -> Iterator[Path]:
 
     Args:
         path: of the file; its folder is made where it is missing.
-        inputs: files that must not be written over.
+        inputs: files that must not be written over, nor what was written with them before.
 
     Raises:
         OutputError: the file cannot be written, or is one of `inputs`; nothing is left behind.
     """
     if inputs is not None:
-        inputs.refuse(path)
+        inputs.claim(path)
     target = path.resolve() if path.is_symlink() else path
     is_stream = target.exists() and not target.is_file() and not target.is_dir()
     folder = Path(tempfile.gettempdir()) if is_stream else target.parent
@@ -105,6 +128,11 @@ def short_name(name: str, limit: int = LONGEST_NAME) -> str:
     digest = hashlib.sha256(encoded).hexdigest()[:8]
     room = limit - len(os.fsencode(ending)) - len(digest) - 1
     return f"{encoded[:room].decode('utf-8', 'ignore')}-{digest}{ending}"
+
+
+def _place(path: str | os.PathLike[str]) -> str:
+    """Where a result ends up: links are followed, and case is ignored where the system does."""
+    return os.path.normcase(os.path.realpath(path))
 
 
 def _identity(path: str | os.PathLike[str]) -> tuple[int, int] | None:

@@ -22,13 +22,6 @@ TINY = Recipe.model_validate(
 )
 
 
-@pytest.fixture(scope="session")
-def run(dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("run")
-    assert fit(TINY, dataset, folder) == folder / "best.ckpt"
-    return folder
-
-
 VARIANTS = {
     "goes on": {"model": {"initial_weights": "run"}},
     "frozen": {"model": {"initial_weights": "run", "frozen_epochs": 3}},

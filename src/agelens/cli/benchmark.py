@@ -39,9 +39,14 @@ def benchmark(
     most: large ones are searched in tiles, and each face takes time of its own.
     """
     from agelens.benchmark.run import benchmark as measure
-    from agelens.files import atomic_path
+    from agelens.files import Inputs, atomic_path
+    from agelens.pictures import find_pictures
+    from agelens.pipeline.model import file_of
 
     counts = _counts(threads)
+    read = [picture.name for path in pictures or () for picture in find_pictures(path)]
+    inputs = Inputs([*read, file_of(model)])
+    inputs.refuse(json_file)
     with progress_bar("Measuring") as bar:
         report = measure(
             pictures or (),
@@ -52,7 +57,7 @@ def benchmark(
         )
     _print(report)
     if json_file is not None:
-        with atomic_path(json_file) as partial:
+        with atomic_path(json_file, inputs=inputs) as partial:
             partial.write_text(json.dumps(report, indent=2) + "\n", "utf-8")
 
 

@@ -71,7 +71,7 @@ def evaluate(
     from agelens.evaluation.evaluate import evaluate as measure
     from agelens.evaluation.known import public_name
     from agelens.evaluation.predictions import predict_split
-    from agelens.evaluation.report.html import report_folder, write_page
+    from agelens.evaluation.report.html import report_files, report_folder, write_page
     from agelens.evaluation.results import Subject, write_evaluation
     from agelens.evaluation.robustness.run import evaluate_corruptions
     from agelens.evaluation.thresholds import parse_ages
@@ -93,13 +93,9 @@ def evaluate(
         for name in (model, compare)
         if name is not None
     }
-    inputs = Inputs(one.model.path for one in estimators.values())
-    for path in (data / "manifest.parquet", data / "dataset.json"):
-        inputs.add(path)
-    for output in filter(None, (json_file, predictions)):
-        inputs.refuse(output)
-    if report_dir is not None:
-        report_folder(report_dir)
+    inputs = Inputs([*(one.model.path for one in estimators.values()), *dataset.files()])
+    pages = [] if report_dir is None else report_files(report_folder(report_dir))
+    inputs.refuse(json_file, predictions, *pages)
 
     def predict(name: str) -> pd.DataFrame:
         with progress_bar(f"Estimating with {name}") as bar:
@@ -158,7 +154,11 @@ def evaluate(
         labels = ["path", "source", "age", "age_low", "age_high", "gender", "ethnicity"]
         with atomic_path(predictions, inputs=inputs) as partial:
             table[[*labels, "predicted"]].to_csv(partial, index=False)
-    page = None if report_dir is None else write_page(result, in_years, dataset, report_dir)
+    page = (
+        None
+        if report_dir is None
+        else write_page(result, in_years, dataset, report_dir, inputs=inputs)
+    )
     print_evaluation(result, details=details)
     if page is not None:
         typer.echo(str(page))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -56,8 +57,7 @@ def predict(paths: list[str], options: Options) -> int:
         OutputError: the rows cannot be written.
     """
     pictures = [picture for path in paths for picture in find_pictures(path)]
-    inputs = Inputs(picture.name for picture in pictures)
-    work = _Work(pictures, options, inputs)
+    work = _Work(pictures, options)
     if options.output is None:
         write, finish = printer(options.form, sys.stdout, decided=options.check is not None)
         for record in work.records({}):
@@ -74,8 +74,9 @@ def predict(paths: list[str], options: Options) -> int:
 def _to_file(output: Path, work: _Work) -> None:
     if output.suffix.lower() not in ROW_ENDINGS:
         raise OutputError(f"{output}: end its name in {', '.join(ROW_ENDINGS)}")
-    work.inputs.refuse(output)
-    journal = Journal(output.with_name(f"{short_name(output.name, 200)}.unfinished"), work.facts)
+    unfinished = output.with_name(f"{short_name(output.name, 200)}.unfinished")
+    work.inputs.refuse(output, unfinished)
+    journal = Journal(unfinished, work.facts)
     if not work.options.resume:
         journal.clear()
     elif journal.path.exists() and not journal.records:
@@ -107,10 +108,10 @@ def _to_file(output: Path, work: _Work) -> None:
 class _Work:
     """The pictures of one command, estimated in their order."""
 
-    def __init__(self, pictures: list[Picture], options: Options, inputs: Inputs) -> None:
+    def __init__(self, pictures: list[Picture], options: Options) -> None:
         from agelens.estimator import AgeEstimator
 
-        self.options, self.inputs, self.failed = options, inputs, 0
+        self.options, self.failed = options, 0
         self._pictures = pictures
         self._saved_as = _distinct(pictures)
         # A processor each: faster in all than more for one picture, and quicker to start.
@@ -121,6 +122,8 @@ class _Work:
             min_score=options.min_score,
             coverage=options.coverage,
         )
+        names = [picture.name for picture in pictures]
+        self.inputs = Inputs([*names, self._estimator.model.path])
         self.status = _Status(len(pictures))
 
     @property
@@ -186,7 +189,14 @@ class _Work:
 
 
 def _distinct(pictures: list[Picture]) -> list[Path]:
-    """A path of its own for the annotated copy of each picture, also where case is ignored."""
+    """A path of its own for the annotated copy of each picture.
+
+    Systems differ in whether they tell "É" from "é", and from "e" with an accent to follow.
+    """
+
+    def key(path: Path) -> str:
+        return unicodedata.normalize("NFC", str(path)).casefold()
+
     taken: set[str] = set()
     paths = []
     for picture in pictures:
@@ -194,10 +204,10 @@ def _distinct(pictures: list[Picture]) -> list[Path]:
         if path.suffix.lower() not in {".jpg", ".jpeg", ".png"}:
             path = path.with_name(path.name + ".jpg") if path.name else Path("picture.jpg")
         number, stem = 1, path.stem
-        while str(path).casefold() in taken:
+        while key(path) in taken:
             number += 1
             path = path.with_name(f"{stem}-{number}{path.suffix}")
-        taken.add(str(path).casefold())
+        taken.add(key(path))
         paths.append(path)
     return paths
 

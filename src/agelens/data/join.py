@@ -16,6 +16,7 @@ from agelens.data.duplicates import FACE_BITS, connected, near_pairs, parse_hash
 from agelens.data.scan import perceptual_hash
 from agelens.data.split import PARTS
 from agelens.errors import DataError
+from agelens.files import Inputs
 from agelens.parallel import Progress, silent
 from agelens.pipeline.align import align_face
 from agelens.pipeline.images import load_image
@@ -58,6 +59,8 @@ def join(
         raise DataError(f"two datasets are named {twice[0]!r}; prepare one with another --name")
     made_from = " and ".join(sorted(names))
     manifest.refuse_another(folder, made_from)
+    inputs = Inputs(path for dataset in datasets for path in dataset.files())
+    inputs.refuse(folder / manifest.MANIFEST, folder / manifest.ABOUT)
     roots = [dataset.root.resolve() for dataset in datasets]
     try:
         root = Path(os.path.commonpath(roots))

@@ -20,6 +20,8 @@ from agelens.files import atomic_path
 from agelens.pipeline.align import ALIGNMENT_POINTS, fit_similarity
 from agelens.types import Landmarks
 
+MANIFEST, ABOUT = "manifest.parquet", "dataset.json"
+"""The files of a prepared dataset, beside its pictures."""
 LABEL_FLAGS = ("unreadable", "label_conflict", "exact_copy")
 """Flags that keep a row out of training and evaluation: no sure label, or counted already."""
 COPY_FLAG = "held_out_copy"
@@ -67,8 +69,8 @@ class Dataset:
     def load(cls, folder: Path) -> Dataset:
         """Read what `agelens data prepare` wrote into `folder`."""
         try:
-            about = json.loads((folder / "dataset.json").read_text("utf-8"))
-            manifest = pd.read_parquet(folder / "manifest.parquet")
+            about = json.loads((folder / ABOUT).read_text("utf-8"))
+            manifest = pd.read_parquet(folder / MANIFEST)
         except FileNotFoundError as error:
             raise DataError(
                 f"{folder}: no manifest; run `agelens data prepare SOURCE -o {folder}` first"
@@ -82,6 +84,11 @@ class Dataset:
         template, unmatched = np.array(about["template"]), about.get("unmatched")
         sources = tuple(Source(**source) for source in about["sources"])
         return cls(folder, root, manifest, template, about["digest"], sources, unmatched)
+
+    def files(self) -> list[Path]:
+        """All files that are read of it."""
+        pictures = [self.root / path for path in self.manifest["path"]]
+        return [self.folder / MANIFEST, self.folder / ABOUT, *pictures]
 
     def part(self, split: str, *, missed: bool = False, bands: bool = False) -> pd.DataFrame:
         """The rows of a split that its users may read; see `usable`.
@@ -205,10 +212,10 @@ def save(
     }
     if unmatched is not None:
         about["unmatched"] = unmatched
-    with atomic_path(folder / "manifest.parquet") as path:
-        manifest.to_parquet(path, index=False)
-    with atomic_path(folder / "dataset.json") as path:
-        path.write_text(json.dumps(about, indent=2) + "\n", "utf-8")
+    # Both are written before either is put in place, so that they are of one dataset.
+    with atomic_path(folder / ABOUT) as facts, atomic_path(folder / MANIFEST) as rows:
+        facts.write_text(json.dumps(about, indent=2) + "\n", "utf-8")
+        manifest.to_parquet(rows, index=False)
     return Dataset.load(folder)
 
 
@@ -216,12 +223,22 @@ def refuse_another(folder: Path, made_from: str) -> None:
     """Let pass a folder that holds no dataset, or the one that is made from this again.
 
     Raises:
-        DataError: it holds a dataset that was made from something else.
+        DataError: it holds a dataset that was made from something else, or files of these names
+            that are none of agelens's.
     """
     try:
-        before = json.loads((folder / "dataset.json").read_text("utf-8")).get("made_from")
-    except (OSError, ValueError):
+        about = json.loads((folder / ABOUT).read_text("utf-8"))
+        known = "digest" in about and "template" in about
+        before = about.get("made_from") if known else None
+    except FileNotFoundError:
         return
+    except (OSError, ValueError, TypeError, AttributeError):
+        known, before = False, None
+    if not known:
+        raise DataError(
+            f"{folder / ABOUT}: is there already, and not of agelens; choose another folder, or "
+            "replace that file with --replace"
+        )
     if before not in (None, made_from):
         raise DataError(
             f"{folder}: holds the dataset of {before}; choose another folder, or replace that "

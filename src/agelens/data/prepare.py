@@ -12,6 +12,7 @@ from agelens.data.labels import LabelTable
 from agelens.data.scan import Row, scan
 from agelens.data.sources import UNKNOWN, Labels, list_files, unpack
 from agelens.errors import DataError
+from agelens.files import Inputs
 from agelens.parallel import Progress, silent
 from agelens.pipeline.images import SUFFIXES
 from agelens.pipeline.model import AgeModel
@@ -48,7 +49,8 @@ def prepare(
         progress: called with the number of files done and their total.
 
     Raises:
-        DataError: the source or the table cannot be used.
+        DataError: the source or the table cannot be used, or `folder` holds other data.
+        OutputError: a file cannot be written, or is read.
     """
     if columns and labels is None:
         raise DataError("--columns names the columns of a table: give the table with --labels")
@@ -57,8 +59,10 @@ def prepare(
     made_from = source.resolve().name
     if not replace:
         manifest.refuse_another(folder, made_from)
-    folder.mkdir(parents=True, exist_ok=True)
-    root, journal = unpack(source, folder / "images"), folder / "scan.jsonl"
+    journal = folder / "scan.jsonl"
+    inputs = Inputs([source, *([] if labels is None else [labels])])
+    inputs.refuse(folder / manifest.MANIFEST, folder / manifest.ABOUT, journal)
+    root = unpack(source, folder / "images", inputs=inputs, replace=replace)
     if table is None:
         rows = scan(root, journal, jobs=jobs, progress=progress)
         frame, template = manifest.build(rows, about.name)

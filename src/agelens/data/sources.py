@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
+import lzma
 import os
 import re
 import tarfile
 import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
-from typing import IO, NamedTuple
+from typing import NamedTuple
 
 from agelens.ages import MAX_AGE
 from agelens.errors import DataError
+from agelens.files import Inputs, atomic_path
 
 GENDERS = ("male", "female")
 ETHNICITIES = ("White", "Black", "Asian", "Indian", "Others")
 
 _NAME = re.compile(r"(?P<age>\d{1,3})_(?P<gender>[01])_(?:(?P<ethnicity>[0-4])_)?(?=\d{14})")
+
+BROKEN = (
+    tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError,
+    KeyError,  # a link to what is not in the archive
+    RuntimeError,  # a password is needed, or a compression is not known
+)  # fmt: skip
+"""What reading an archive may raise."""
 
 
 class Labels(NamedTuple):
@@ -67,42 +77,64 @@ def parse_name(name: str) -> Labels:
     )
 
 
-def unpack(source: Path, target: Path) -> Path:
+def unpack(
+    source: Path, target: Path, *, inputs: Inputs | None = None, replace: bool = False
+) -> Path:
     """Make the files of `source` readable as a folder, without changing any that is there.
 
     Args:
         source: a tar (any compression), a zip, or a folder; a folder is used where it is.
-        target: folder that an archive is unpacked into; files that are there already with the
-            right size are kept, so an interrupted call goes on where it stopped.
+        target: folder that an archive is unpacked into; files that are there already are kept,
+            so an interrupted call goes on where it stopped.
+        inputs: files that must not be written over.
+        replace: write over files that are there and have another content.
 
     Returns:
         The folder that holds the files.
 
     Raises:
-        DataError: when the source is missing, broken, or neither archive nor folder.
+        DataError: when the source is missing, broken, or neither archive nor folder; or when it
+            holds other files than those of their names in `target`.
+        OutputError: a file cannot be written, or is one of `inputs`.
     """
     if source.is_dir():
         return source
     if not source.is_file():
         raise DataError(f"{source}: no such file or folder")
     try:
-        if zipfile.is_zipfile(source):
-            with zipfile.ZipFile(source) as archive:
-                for info in archive.infolist():
-                    if not info.is_dir():
-                        with archive.open(info) as stream:
-                            _write(stream, info.file_size, _inside(target, info.filename))
-        elif tarfile.is_tarfile(source):
-            with tarfile.open(source) as archive:
-                for member in archive:
-                    content = archive.extractfile(member) if member.isfile() else None
-                    if content is not None:
-                        _write(content, member.size, _inside(target, member.name))
-        else:
-            raise DataError(f"{source}: neither a folder, nor a tar, nor a zip archive")
-    except (tarfile.TarError, zipfile.BadZipFile, EOFError, OSError) as error:
+        for path, content in _members(source, target):
+            if path.is_file():
+                if path.read_bytes() == content:
+                    continue
+                if not replace:
+                    raise DataError(
+                        f"{path}: is there already, and not the one of {source}; choose another "
+                        "folder, or write over it with --replace"
+                    )
+            with atomic_path(path, inputs=inputs) as partial:
+                partial.write_bytes(content)
+    except BROKEN as error:
         raise DataError(f"{source}: cannot be unpacked into {target} ({error})") from error
     return target
+
+
+def _members(source: Path, target: Path) -> Iterator[tuple[Path, bytes]]:
+    """Where each file of an archive goes, and what is in it; of two of one name, the last."""
+    if zipfile.is_zipfile(source):
+        with zipfile.ZipFile(source) as archive:
+            infos = [info for info in archive.infolist() if not info.is_dir()]
+            for path, info in {_inside(target, info.filename): info for info in infos}.items():
+                yield path, archive.read(info)
+    elif tarfile.is_tarfile(source):
+        with tarfile.open(source) as tar:
+            # A second hard link to a file is in a tar as a link to the first.
+            files = [member for member in tar if member.isfile() or member.islnk()]
+            for path, member in {_inside(target, member.name): member for member in files}.items():
+                stream = tar.extractfile(member)
+                assert stream is not None, "of a file it is none only for folders"
+                yield path, stream.read()
+    else:
+        raise DataError(f"{source}: neither a folder, nor a tar, nor a zip archive")
 
 
 def list_files(folder: Path) -> Iterator[str]:
@@ -124,12 +156,3 @@ def _inside(target: Path, name: str) -> Path:
     if parts.is_absolute() or ".." in parts.parts or ":" in name:
         raise DataError(f"the archive holds a file outside its folder: {name}")
     return target / parts
-
-
-def _write(stream: IO[bytes], size: int, path: Path) -> None:
-    if path.is_file() and path.stat().st_size == size:
-        return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    partial.write_bytes(stream.read())
-    partial.replace(path)

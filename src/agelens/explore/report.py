@@ -15,8 +15,10 @@ from agelens.explore.picture_sections import Pictures, image_properties, issues,
 from agelens.explore.source_section import sources
 from agelens.explore.table import held_out_predictions, measures_of
 from agelens.explore.verdict import verdict
+from agelens.files import Inputs
 from agelens.parallel import Progress, silent
-from agelens.reporting.page import Section, Text, write_report
+from agelens.pipeline.model import file_of
+from agelens.reporting.page import NUMBERS, PAGE, Section, Text, write_report
 
 UTKFACE = (
     "UTKFace's ages were estimated by an algorithm (DEX, trained on IMDB and Wikipedia), checked "
@@ -59,7 +61,12 @@ def explore(
 
     Returns:
         Path of the page.
+
+    Raises:
+        OutputError: a file cannot be written, or is read.
     """
+    inputs = Inputs([file_of(model), *dataset.files()])
+    inputs.refuse(folder / PAGE, folder / NUMBERS)
     manifest = dataset.manifest
     measures = measures_of(dataset, jobs=jobs, progress=progress)
     predictions, opened = held_out_predictions(dataset, model, jobs=jobs, progress=progress)
@@ -89,7 +96,7 @@ def explore(
     )
     middle = used["age"].median()
     summary += "." if pd.isna(middle) else f", median {middle:.0f} of those known in years."
-    return write_report(folder, title, summary, sections)
+    return write_report(folder, title, summary, sections, inputs=inputs)
 
 
 def _labels(manifest: pd.DataFrame) -> Section:

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 from agelens import __version__
 from agelens.errors import AgelensError
-from agelens.files import atomic_path
+from agelens.files import Inputs, atomic_path
 from agelens.page.constants import constants
 from agelens.pipeline.model import SHIPPED, AgeModel
 from agelens.pipeline.session import shipped
@@ -143,13 +143,19 @@ def export_page(folder: Path, model: AgeModel, *, service: str | None = None) ->
     facts = json.dumps(manifest(model, service=estimate) | {"files": sorted(files)})
     meta = f'{_ENTRY}<meta http-equiv="Content-Security-Policy" content="{policy(service)}">'
     index = (STATIC / "index.html").read_text("utf-8").replace(_ENTRY, meta, 1)
+    if not (folder / "models" / MANIFEST).exists() and (folder / "index.html").exists():
+        raise PageError(
+            f"{folder / 'index.html'}: is there already, and not of an earlier export; choose "
+            "another folder"
+        )
+    inputs = Inputs([model.path])
     old = _exported(folder) - set(files)
     try:
         for name, data in files.items():
-            with atomic_path(folder / name) as partial:
+            with atomic_path(folder / name, inputs=inputs) as partial:
                 partial.write_bytes(data)
         for name, text in ((f"models/{MANIFEST}", facts), ("index.html", index)):
-            with atomic_path(folder / name) as partial:
+            with atomic_path(folder / name, inputs=inputs) as partial:
                 partial.write_text(text, "utf-8")
         for name in old:
             (folder / name).unlink()

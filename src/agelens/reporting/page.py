@@ -17,10 +17,11 @@ import numpy as np
 
 from agelens import __version__
 from agelens.errors import ImageError
-from agelens.files import atomic_path
+from agelens.files import Inputs, atomic_path
 from agelens.pipeline.images import load_image
 from agelens.reporting.figures import Figure
 
+PAGE, NUMBERS = "report.html", "report.json"
 THUMBNAIL = 112
 """Side in pixels of a picture in a report: twice what a phone shows, at 3 KB each."""
 QUALITY = 78
@@ -148,8 +149,9 @@ def write_report(
     summary: str,
     sections: Sequence[Section],
     *,
-    page: str = "report.html",
+    page: str = PAGE,
     numbers: str | None = None,
+    inputs: Inputs | None = None,
 ) -> Path:
     """Write the page, ``report.json`` and ``figures/``; each file whole or not at all.
 
@@ -162,6 +164,7 @@ def write_report(
         sections: of the page, in order.
         page: its file's name.
         numbers: the text of ``report.json``; by default it has the numbers of the sections.
+        inputs: files that must not be written over.
 
     Returns:
         Path of the page, which needs no other file.
@@ -174,18 +177,18 @@ def write_report(
     html = environment.from_string(source).render(
         title=title, summary=summary, sections=shown, version=__version__
     )
-    (folder / "figures").mkdir(parents=True, exist_ok=True)
     for section in shown:
         for block in section.blocks:
             if isinstance(block, Figure):
                 for ending, data in ((".svg", block.svg), (".png", block.png)):
-                    with atomic_path(folder / "figures" / (block.name + ending)) as path:
+                    place = folder / "figures" / (block.name + ending)
+                    with atomic_path(place, inputs=inputs) as path:
                         path.write_bytes(data)
     if numbers is None:
         own = {section.anchor: section.numbers for section in sections}
         numbers = json.dumps(own, indent=2, ensure_ascii=False, default=_plain) + "\n"
-    for name, content in (("report.json", numbers), (page, html)):
-        with atomic_path(folder / name) as path:
+    for name, content in ((NUMBERS, numbers), (page, html)):
+        with atomic_path(folder / name, inputs=inputs) as path:
             path.write_text(content, "utf-8")
     return folder / page
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from agelens.errors import CheckpointError
-from agelens.files import atomic_path
+from agelens.files import Inputs, atomic_path
 from agelens.training.module import load_checkpoint, read_checkpoint
 
 
@@ -26,7 +26,10 @@ def average(checkpoints: Sequence[Path], target: Path) -> None:
 
     Raises:
         CheckpointError: one cannot be read, or has other weights than the first.
+        OutputError: `target` cannot be written, or is one of them.
     """
+    inputs = Inputs(checkpoints)
+    inputs.refuse(target)
     modules = [load_checkpoint(path) for path in checkpoints]
     states = [module.net.state_dict() for module in modules]
     for path, state in zip(checkpoints, states, strict=True):
@@ -49,7 +52,7 @@ def average(checkpoints: Sequence[Path], target: Path) -> None:
         "hyper_parameters": values,
         "state_dict": mean,
     }
-    with atomic_path(target) as partial:
+    with atomic_path(target, inputs=inputs) as partial:
         torch.save(kept, partial)
 
 

@@ -16,7 +16,7 @@ from agelens.ages import CLASSES
 from agelens.data.bands import bands_of, distance, mean_over_sources
 from agelens.data.manifest import Dataset
 from agelens.errors import ExportError
-from agelens.files import atomic_path
+from agelens.files import Inputs, atomic_path
 from agelens.pipeline.calibration import quantile
 from agelens.pipeline.model import FORMAT, METADATA_KEY, AgeModel
 from agelens.training.crops import MARGIN, aligned_crops
@@ -63,11 +63,14 @@ def export(
         ExportError: they differ by more than `TOLERANCE`, or 8 bits cost more than `INT8_COST`;
             nothing is written.
         DataError: there is no dataset to compare on.
+        OutputError: `target` cannot be written, or is read.
     """
     module = load_checkpoint(checkpoint)
     recipe, about = module.recipe, module.hparams["about"]
     size = recipe.model.size
     dataset = Dataset.load(data or Path(about["data"]))
+    inputs = Inputs([checkpoint, *dataset.files()])
+    inputs.refuse(target)
     cached, rows = aligned_crops(dataset, "validation", size, margin=0.0)
     labels = bands_of(rows)
     crops = np.array(cached)
@@ -97,7 +100,7 @@ def export(
         },
         "metrics": {"validation_mae": error},
     }
-    with atomic_path(target) as partial:
+    with atomic_path(target, inputs=inputs) as partial:
         write_graph(served, torch.from_numpy(crops[:2]), ["distribution"], partial)
         _write(onnx.load(partial), facts, partial)
         exported = _ages(partial, crops[:CHECKED_CROPS])

@@ -64,7 +64,7 @@ def claim_folder(run: Path, facts: dict[str, Any]) -> None:
     text = json.dumps(facts, indent=2) + "\n"
     path = run / FACTS
     if path.exists() and path.read_text("utf-8") != text and not (run / LAST).exists():
-        for left in run.glob("*.onnx"):  # the teachers' copies
+        for left in run.glob("teacher-*.onnx"):  # copies that the teachers left
             left.unlink()
     with atomic_path(path) as partial:
         partial.write_text(text, "utf-8")

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from agelens.errors import ModelError
-from agelens.files import atomic_path
+from agelens.files import Inputs, atomic_path
 from agelens.pipeline.model import AgeModel
 from agelens.pipeline.session import open_session
 from agelens.training.module import AgeModule
@@ -52,7 +52,7 @@ class Teacher:
         self._folder, self._crops = folder, crops
         self._sessions: list[onnxruntime.InferenceSession] = []
         self._files = [
-            _ModelFile(path, folder / f"model-{i}.onnx") for i, path in enumerate(models)
+            _ModelFile(path, folder / f"teacher-file-{i}.onnx") for i, path in enumerate(models)
         ]
         widths = [module.net.features for module in modules]
         self.features = sum(widths) + sum(file.features for file in self._files)
@@ -115,7 +115,7 @@ class _ModelFile:
         features = products[-1].input[0]
         value = onnx.helper.make_tensor_value_info(features, onnx.TensorProto.FLOAT, None)
         graph.graph.output.append(value)
-        with atomic_path(copy) as partial:
+        with atomic_path(copy, inputs=Inputs([path])) as partial:
             onnx.save(graph, partial)
         self._session = open_session(copy, torch.get_num_threads())
         blank = torch.zeros(1, 3, self._size, self._size, dtype=torch.uint8)

@@ -163,7 +163,7 @@ def run(
     """
     output = None if output is None else Path(output)
     place = Path(rows) if isinstance(rows, str | os.PathLike) else rows
-    _check_places(source, output, place)
+    _check_places(source, estimator, output, place)
     tracker = FaceTracker(estimator, detect_every=detect_every)
     meter, shown = Meter(source), time.monotonic()
     broken: VideoError | BrokenPipeError | None = None
@@ -223,18 +223,16 @@ def has_screen() -> bool:
 
 
 def _check_places(
-    source: VideoFile | Camera, output: Path | None, rows: Path | TextIO | None
+    source: VideoFile | Camera,
+    estimator: AgeEstimator,
+    output: Path | None,
+    rows: Path | TextIO | None,
 ) -> None:
-    inputs = Inputs([source.path] if source.path is not None else [])
-    files = [place for place in (output, rows) if isinstance(place, Path)]
+    inputs = Inputs([estimator.model.path, *([source.path] if source.path is not None else [])])
     try:
-        for place in files:
-            inputs.refuse(place)
+        inputs.refuse(output, rows if isinstance(rows, Path) else None)
         if output is not None and output.exists() and not output.is_file():
             raise OutputError(f"{output}: no file; the video needs one of its own")
-        real = {os.path.normcase(os.path.realpath(place)) for place in files}
-        if len(real) < len(files):
-            raise OutputError(f"{output}: the video and the rows need a file each")
     except OutputError:
         source.close()
         raise

@@ -14,7 +14,9 @@ from agelens.evaluation.measured import Groups, Measured, Standardised, Threshol
 from agelens.evaluation.report import plots, tables, words
 from agelens.evaluation.report.verdict import verdict
 from agelens.evaluation.results import Evaluation
+from agelens.files import Inputs
 from agelens.reporting.page import (
+    NUMBERS,
     Block,
     Gallery,
     Section,
@@ -44,7 +46,19 @@ def report_folder(folder: Path) -> Path:
     return folder
 
 
-def write_page(result: Evaluation, table: pd.DataFrame, dataset: Dataset, folder: Path) -> Path:
+def report_files(folder: Path) -> list[Path]:
+    """The files of a report that are there for other programs and people to open."""
+    return [folder / PAGE, folder / NUMBERS]
+
+
+def write_page(
+    result: Evaluation,
+    table: pd.DataFrame,
+    dataset: Dataset,
+    folder: Path,
+    *,
+    inputs: Inputs | None = None,
+) -> Path:
     """Write ``index.html``, ``report.json`` and ``figures/``; each file whole or not at all.
 
     Args:
@@ -52,6 +66,7 @@ def write_page(result: Evaluation, table: pd.DataFrame, dataset: Dataset, folder
         table: from `predict_split`.
         dataset: whose pictures these are; small copies of some are in the page.
         folder: where the files go.
+        inputs: files that must not be written over.
 
     Returns:
         Path of the page.
@@ -75,7 +90,7 @@ def write_page(result: Evaluation, table: pd.DataFrame, dataset: Dataset, folder
         f"{own['within_5'].value:.0%} are within 5 years."
     )
     numbers = result.model_dump_json(indent=2) + "\n"
-    return write_report(folder, title, summary, sections, page=PAGE, numbers=numbers)
+    return write_report(folder, title, summary, sections, page=PAGE, numbers=numbers, inputs=inputs)
 
 
 def _summary(result: Evaluation) -> Section:
