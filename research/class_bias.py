@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from agelens import AgeEstimator
 from agelens.data.manifest import Dataset
-from agelens.evaluation.calibrate import HOLD, OLD_WEIGHT, fit_class_bias, fit_temperature
+from agelens.evaluation.fitting import HOLD, OLD_WEIGHT, fit_class_bias, fit_temperature
 from agelens.evaluation.predictions import distributions_of, predict_split
 from agelens.pipeline.calibration import Calibration, quantile
 

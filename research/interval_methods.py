@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from agelens import AgeEstimator
 from agelens.ages import age_band
 from agelens.data.manifest import Dataset
-from agelens.evaluation.calibrate import OWN_AGE, fit_calibration, nearness
+from agelens.evaluation.fitting import OWN_AGE, fit_calibration, nearness
 from agelens.evaluation.predictions import distributions_of, predict_split
 from agelens.pipeline.calibration import Calibration, intervals, quantile
 

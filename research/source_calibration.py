@@ -17,14 +17,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from agelens.data.bands import alike, bands_of, distance
+from agelens.data.bands import alike, bands_of
 from agelens.data.manifest import Dataset
-from agelens.evaluation.calibrate import fit_calibration
-from agelens.pipeline.calibration import Calibration, intervals, quantile
+from agelens.evaluation.cross_fitting import held
+from agelens.evaluation.fitting import fit_calibration
+from agelens.pipeline.calibration import Calibration
 from agelens.pipeline.model import AgeModel
 from agelens.training.crops import aligned_crops
 
-COVERAGE = 0.9
 TEENS = (13, 17)
 
 
@@ -38,18 +38,12 @@ def answers(model: AgeModel, dataset: Dataset) -> tuple[NDArray[np.float64], pd.
     return mass.astype(float), pd.concat([rows for _, rows in parts], ignore_index=True)
 
 
-def held(
+def described(
     mass: NDArray[np.float64], rows: pd.DataFrame, ages: NDArray[np.float64], learnt: Calibration
-) -> dict[str, NDArray[np.float64]]:
+) -> pd.DataFrame:
     """Of each face: how much of its label the interval holds, its width, the error, P(>= 18)."""
-    calibrated = learnt.calibrated(mass)
-    low, high = intervals(calibrated, ages, learnt, COVERAGE).T[:, :, None]
-    first, last = bands_of(rows).T[:, :, None]
-    label = np.where((ages >= first) & (ages <= last), np.maximum(calibrated, 1e-12), 0)
-    covered = np.where((ages >= low) & (ages <= high), label, 0).sum(1) / label.sum(1)
-    error = distance(quantile(calibrated, ages, 0.5), bands_of(rows))
-    adult = calibrated[:, ages >= 18].sum(1)
-    return {"covered": covered, "width": (high - low)[:, 0], "error": error, "adult": adult}
+    adult = learnt.calibrated(mass)[:, ages >= 18].sum(1)
+    return held(mass, bands_of(rows), ages, learnt).assign(adult=adult)
 
 
 def ways(sources: pd.Series, source: str) -> Iterator[tuple[str, list[tuple[NDArray, NDArray]]]]:
@@ -78,12 +72,12 @@ def main() -> None:
             for learnt, measured in turns:
                 own = rows[learnt]
                 fitted = fit_calibration(mass[learnt], bands_of(own), ages, alike(own))
-                found.append((measured, held(mass[measured], rows[measured], ages, fitted)))
+                found.append((measured, described(mass[measured], rows[measured], ages, fitted)))
             if not turns:
                 measured = (rows["source"] == source).to_numpy()
-                shipped = held(mass[measured], rows[measured], ages, model.calibration)
+                shipped = described(mass[measured], rows[measured], ages, model.calibration)
                 found = [(measured, shipped)]
-            table = pd.concat([pd.DataFrame(t).assign(i=np.flatnonzero(m)) for m, t in found])
+            table = pd.concat([own.assign(i=np.flatnonzero(which)) for which, own in found])
             labels = bands_of(rows.iloc[table["i"]])
             teens = table[(labels[:, 0] >= TEENS[0]) & (labels[:, 1] <= TEENS[1])]["adult"]
             sure = (

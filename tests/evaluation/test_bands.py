@@ -97,7 +97,8 @@ def test_bands_are_calibrated_on_too(
     monkeypatch.setattr("agelens.evaluation.calibrate.MIN_FACES", 1)
     model = tmp_path / "model.onnx"
     shutil.copy(file_of("light"), model)
-    fitted, found = calibrate(model, several, splits=["train"], jobs=1)
+    done = calibrate(model, several, splits=["train"], jobs=1)
+    fitted, found = done.calibration, done.found
     assert fitted.faces == len(found) == found["predicted"].notna().sum()
     assert 10 < found["age"].isna().sum() < len(found) - 10
     assert AgeModel(model).calibration.to_dict() == fitted.to_dict()

@@ -1,33 +1,75 @@
-"""`agelens calibrate`: fit a model file's calibration."""
+"""`agelens calibrate`: fit a model file's calibration, or adapt it to one's own faces."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from agelens.cli.common import Folder, Jobs, app, progress_bar, updater
 
+if TYPE_CHECKING:
+    from agelens.evaluation.calibrate import Calibrated
+
 
 @app.command()
 def calibrate(
-    model: Annotated[Path, typer.Argument(help="A model file; it is changed in place.")],
+    model: Annotated[str, typer.Argument(help="A model file or a shipped model's name.")],
     data: Folder,
-    splits: Annotated[
-        list[str],
+    output: Annotated[
+        Path | None,
         typer.Option(
-            "--split", help="Parts of the dataset that the model was not trained on; repeatable."
+            "--output",
+            "-o",
+            metavar="FILE",
+            dir_okay=False,
+            help="The model file to write. [default: MODEL, changed in place]",
         ),
-    ] = ["calibration"],  # noqa: B006 - Typer reads it
+    ] = None,
+    splits: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--split",
+            help="Parts of the dataset that the model was not trained on; repeatable. [default: "
+            "calibration; of sources that it was not trained on, all but test, or all if few]",
+        ),
+    ] = None,
     jobs: Jobs = None,
 ) -> None:
-    """Fit a model file's calibration on held-out faces: what makes its intervals hold."""
+    """Calibrate a model on held-out faces, 100 or more: what makes its intervals hold."""
     from agelens.data.manifest import Dataset
     from agelens.evaluation.calibrate import calibrate as run
+    from agelens.pipeline.model import SHIPPED
 
+    if model in SHIPPED and output is None:
+        raise typer.BadParameter(
+            f"{model} ships with agelens and is not changed; name the file to write with -o FILE",
+            param_hint="MODEL",
+        )
     with progress_bar("Estimating") as bar:
-        fitted, _ = run(model, Dataset.load(data), splits=splits, jobs=jobs, progress=updater(bar))
-    typer.echo(
-        f"{model}: calibrated on {fitted.faces:,} faces, temperature {fitted.temperature:.3f}"
-    )
+        done = run(
+            model,
+            Dataset.load(data),
+            output=output,
+            splits=splits or (),
+            jobs=jobs,
+            progress=updater(bar),
+        )
+    _print(done, str(output or model))
+
+
+def _print(done: Calibrated, written: str) -> None:
+    from rich.console import Console
+
+    from agelens.cli.tables import print_table, print_text, print_verdict
+    from agelens.evaluation.report import tables
+    from agelens.evaluation.report.verdict import gained
+    from agelens.reporting.page import Verdict
+
+    console = Console()
+    parts = ", ".join(done.splits)
+    kind = "calibration adapted to" if done.adapted else "calibrated on"
+    print_text(f"{written}: {kind} {len(done.found):,} faces ({parts})\n", console)
+    print_verdict(Verdict([gained(done.gain)]), console)
+    print_table(tables.gain(done.gain), console)

@@ -68,6 +68,7 @@ def evaluate(
     from agelens.errors import DataError
     from agelens.estimator import AgeEstimator
     from agelens.evaluation.compare import compare as compare_models
+    from agelens.evaluation.evaluate import calibrated_on
     from agelens.evaluation.evaluate import evaluate as measure
     from agelens.evaluation.known import public_name
     from agelens.evaluation.predictions import predict_split
@@ -136,6 +137,7 @@ def evaluate(
         dataset=dataset.digest,
         split=split,
         benchmark=public_name(dataset.manifest),
+        calibrated_on=calibrated_on(opened.model, table),
         command=recorded_command(["agelens", *sys.argv[1:]]),
     )
     result = measure(

@@ -29,6 +29,7 @@ from agelens.evaluation.predictions import distributions_of
 from agelens.evaluation.results import Evaluation, Subject
 from agelens.evaluation.thresholds import BOUND, at_least, measure_thresholds, rate
 from agelens.pipeline.calibration import Calibration, intervals
+from agelens.pipeline.model import AgeModel
 
 CUMULATIVE = 20
 """The cumulative score goes to so many years."""
@@ -108,6 +109,13 @@ def _measure_ages(
         "intervals": None if calibration is None else measure_intervals(found, calibration),
         "thresholds": {age: _threshold(found, columns, age, bound) for age in thresholds},
     }
+
+
+def calibrated_on(model: AgeModel, predictions: pd.DataFrame) -> int | None:
+    """How many of these pictures the model's calibration was learnt from; None if unknown."""
+    if model.metadata["calibration"] and not model.pictures:
+        return None
+    return int(model.calibrated_on(predictions["sha256"]).sum())
 
 
 def constant_guess(true: pd.Series) -> ConstantGuess:

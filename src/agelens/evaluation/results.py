@@ -30,6 +30,8 @@ class Subject(Part):
     """What was measured: which file of a model, on which part of which dataset.
 
     `dataset` is the digest of the manifest; `benchmark` names a public dataset, where it is one.
+    `calibrated_on` counts the pictures that the model's calibration was learnt from; it is None
+    where the model file does not say.
     """
 
     model: str
@@ -37,6 +39,7 @@ class Subject(Part):
     dataset: str
     split: str
     benchmark: str | None = None
+    calibrated_on: int | None = None
     command: str | None = None
 
 

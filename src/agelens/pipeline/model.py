@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,11 @@ from agelens.pipeline.calibration import Calibration
 from agelens.pipeline.session import ORT_ERRORS, Workers, device_of, open_session, shipped
 
 METADATA_KEY = "agelens"
+PICTURES_KEY = "agelens_calibrated_on"
+"""The model file's entry with the pictures that its calibration was learnt from."""
+SHORT = 12
+"""Hexadecimal digits of a picture's SHA-256 that are kept: of 10,000 pictures, one in 28 billion
+of others is taken for one of them."""
 FORMAT = 3
 _OLD_NAMES = {"odds": "class_bias", "limits": "score_quantiles"}
 """What a calibration's fields are called in files of format 2, which are read as well."""
@@ -44,6 +50,11 @@ def file_of(model: str | Path) -> Path:
         known = ", ".join(SHIPPED)
         raise ModelError(f"{name}: no such file; give a model file, or one of: {known}")
     return Path(name)
+
+
+def short_digests(digests: Iterable[str]) -> frozenset[str]:
+    """How a model file names the pictures with these SHA-256 digests."""
+    return frozenset(digest[:SHORT] for digest in digests)
 
 
 class AgeModel:
@@ -77,8 +88,8 @@ class AgeModel:
         self._reopen = (model, device, threads)
         try:
             self._session = open_session(self.path, device=device)
-            text = self._session.get_modelmeta().custom_metadata_map[METADATA_KEY]
-            self.metadata: dict[str, Any] = json.loads(text)
+            entries = self._session.get_modelmeta().custom_metadata_map
+            self.metadata: dict[str, Any] = json.loads(entries[METADATA_KEY])
             known = self.metadata["format"] in (2, FORMAT)
         except (KeyError, TypeError, ValueError) as error:
             raise ModelError(f"{model}: {NOT_OURS}") from error
@@ -98,6 +109,7 @@ class AgeModel:
         if self.name in SHIPPED:  # not by the name of the run that made it
             self.metadata["name"] = self.name
         self.calibration = Calibration.from_dict(learnt) if learnt else Calibration()
+        self._pictures = entries.get(PICTURES_KEY, "")
 
     def predict(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Age distributions of aligned crops.
@@ -119,6 +131,20 @@ class AgeModel:
     def digest(self) -> str:
         """SHA-256 of the file, 64 hexadecimal digits."""
         return hashlib.sha256(self.path.read_bytes()).hexdigest()
+
+    @cached_property
+    def pictures(self) -> frozenset[str]:
+        """The pictures that its calibration was learnt from, as `short_digests` names them."""
+        text = self._pictures
+        return frozenset(text[start : start + SHORT] for start in range(0, len(text), SHORT))
+
+    def calibrated_on(self, digests: Iterable[str]) -> NDArray[np.bool_]:
+        """Which of these pictures its calibration was learnt from, ``[N]``.
+
+        Args:
+            digests: SHA-256 of each picture's file, hexadecimal.
+        """
+        return np.array([digest[:SHORT] in self.pictures for digest in digests], bool)
 
     def close(self) -> None:
         """Let go of the network and its threads; the model cannot be used any more."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from agelens.evaluation.cross_fitting import COVERAGE, Gain
 from agelens.evaluation.measured import (
     BandFigures,
     CheckRates,
@@ -252,6 +253,32 @@ def comparison(model: str, compared: Comparison) -> Iterator[Table]:
             for name, group in groups.items()
         ]
         yield Table(f"Mean absolute error by {topic}", (topic, "pictures", *head), own)
+
+
+def gain(figures: Gain) -> Table:
+    """What a calibration changed, each face held out of what it is measured with."""
+    forms = {
+        "covered": ("{:.1%}", "{:+.1%}"),
+        "width": ("{:.1f}", "{:+.1f}"),
+        "error": ("{:.2f}", "{:+.2f}"),
+    }
+    names = {
+        "covered": f"labels inside intervals of {COVERAGE:.0%}",
+        "width": METRICS["width"],
+        "error": METRICS["mae"],
+    }
+    rows = [
+        (
+            names[key],
+            form.format(own.first),
+            form.format(own.second),
+            years(own.difference, signed),
+        )
+        for key, (form, signed) in forms.items()
+        for own in [getattr(figures, key)]
+    ]
+    title = "Faces that had no part in what they are measured with"
+    return Table(title, ("", "before", "after", "difference"), rows)
 
 
 def _paired(key: str, own: Paired) -> tuple[str, str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from agelens.evaluation.cross_fitting import COVERAGE, Gain
 from agelens.evaluation.known import PUBLISHED
 from agelens.evaluation.measured import Groups, Metrics
 from agelens.evaluation.report.words import plain, years
@@ -14,6 +15,7 @@ from agelens.reporting.page import Finding, Status
 def verdict(result: Evaluation) -> list[Finding]:
     """Findings in the order of their weight: the error, comparisons, intervals, groups."""
     return [
+        *_seen(result),
         *_expected(result),
         *_bands(result),
         *_constant_guess(result),
@@ -26,9 +28,37 @@ def verdict(result: Evaluation) -> list[Finding]:
     ]
 
 
+def gained(gain: Gain) -> Finding:
+    """Whether a calibration is better than the one before it, on faces held out of it."""
+    error, covered = gain.error.difference, gain.covered
+    off_before, off_after = (abs(value - COVERAGE) for value in (covered.first, covered.second))
+    surely_wider = covered.difference.low > 0 or covered.difference.high < 0
+    holds = off_after < off_before and surely_wider
+    if error.low > 0 or (off_after > off_before and surely_wider):
+        return Finding(
+            Status.POOR, "It is worse than before on faces that were held out: keep the old file."
+        )
+    parts = ["its intervals hold more nearly what they say"] * holds
+    parts += ["its estimates err less"] * (error.high < 0)
+    if not parts:
+        return Finding(Status.FAIR, "Nothing was gained for sure on faces that were held out.")
+    return Finding(Status.GOOD, f"On faces that were held out {' and '.join(parts)}.")
+
+
 def graded(value: float, *, fair: float, poor: float) -> Status:
     """Good below `fair`, poor above `poor`."""
     return Status.GOOD if value <= fair else Status.FAIR if value <= poor else Status.POOR
+
+
+def _seen(result: Evaluation) -> Iterator[Finding]:
+    """Faces that the model's calibration has seen: what is said of them is no new face's figure."""
+    if result.calibrated_on:
+        yield Finding(
+            Status.POOR,
+            f"The model's calibration was learnt from {result.calibrated_on:,} of these "
+            f"{result.images:,} pictures: intervals and estimates look better here than they are "
+            "for new faces.",
+        )
 
 
 def _bands(result: Evaluation) -> Iterator[Finding]:
