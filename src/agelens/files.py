@@ -135,6 +135,11 @@ def _place(path: str | os.PathLike[str]) -> str:
     return os.path.normcase(os.path.realpath(path))
 
 
+def printable(name: str) -> str:
+    """A name as valid Unicode; bytes that are none, as Linux allows them, are escaped."""
+    return name.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
 def _identity(path: str | os.PathLike[str]) -> tuple[int, int] | None:
     try:
         stat = Path(path).stat()

@@ -12,6 +12,7 @@ import typer
 
 from agelens import __version__
 from agelens.cli import (
+    batch,
     benchmark,
     calibrate,
     card,
@@ -32,6 +33,7 @@ from agelens.errors import AgelensError, MissingExtraError
 
 __all__ = [
     "app",
+    "batch",
     "benchmark",
     "calibrate",
     "card",
@@ -49,6 +51,7 @@ __all__ = [
     "video",
 ]
 EXTRAS = {
+    "batch": ("fsspec", "ray", "tenacity"),
     "video": ("av", "supervision", "trackers"),
     "web": (
         "fastapi", "httpcore2", "httptools", "prometheus_client", "pydantic_settings",

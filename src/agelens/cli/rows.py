@@ -14,7 +14,7 @@ from typing import IO, TYPE_CHECKING, Any
 from rich.cells import cell_len, set_cell_size
 
 from agelens.errors import MissingExtraError
-from agelens.files import Inputs, atomic_path
+from agelens.files import Inputs, atomic_path, printable
 
 if TYPE_CHECKING:
     from agelens.decide import AgeCheck
@@ -142,16 +142,11 @@ def _write_parquet(path: Path, records: Iterable[Record], *, decided: bool, inpu
         parquet.ParquetWriter(partial, schema) as file,
     ):
         for record in records:
-            waiting += to_rows(record | {"path": _text(record["path"])}, decided=decided)
+            waiting += to_rows(record | {"path": printable(record["path"])}, decided=decided)
             if len(waiting) >= 4096:
                 file.write_table(pa.Table.from_pylist(waiting, schema=schema))
                 waiting.clear()
         file.write_table(pa.Table.from_pylist(waiting, schema=schema))
-
-
-def _text(name: str) -> str:
-    """A name as valid Unicode; bytes that are none, as Linux allows them, are escaped."""
-    return name.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _columns(decided: bool) -> tuple[str, ...]:
