@@ -45,7 +45,7 @@ from agelens.reporting.command import recorded_command
 
 ROOT = Path(__file__).resolve().parent.parent
 BACK_OFF = 0.05  # seconds that a client waits after a 503
-SAMPLE_EVERY = 0.5  # seconds between two looks at the memory
+SAMPLE_EVERY = 2.0  # seconds between two looks at the memory, which take some milliseconds
 SOAK_PARTS = 20
 
 

@@ -83,7 +83,7 @@ def test_a_picture_that_takes_too_long_ends_and_is_refused_at_once() -> None:
             with pytest.raises(DecoderDiedError, match="before"):
                 await decoder.estimate(costly, ASKED, "b")
             assert time.monotonic() - begun < 0.2
-            assert (await decoder.estimate(slow, ASKED, "b")).width == 1900
+            assert (await decoder.estimate(slow, ASKED, "b")).values["width"] == 1900
         finally:
             await decoder.stop()
 
@@ -115,7 +115,7 @@ def test_an_overload_is_refused_at_once_and_ends_no_decoder() -> None:
             answers = await asyncio.gather(*(one() for _ in range(120)))
             good = [answer for answer in answers if answer is not None]
             assert good
-            assert all(answer.width == 2000 for answer in good)
+            assert all(answer.values["width"] == 2000 for answer in good)
             assert len(refused) > 60
             assert max(refused) < 0.5
             assert service.decoders.processes == before

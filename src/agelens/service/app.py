@@ -18,12 +18,12 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from agelens import __version__
 from agelens.service.access import describe_keys, key_guard, rate_guard
 from agelens.service.connections import STATE, Connections
-from agelens.service.estimate import estimate_routes
+from agelens.service.estimate import Answering, estimate_answer, estimate_routes
 from agelens.service.fetch import Fetcher
 from agelens.service.inference import inference_routes
 from agelens.service.keys import Keys
 from agelens.service.limits import RateLimiter
-from agelens.service.middleware import LastResort, Observation, PeerAddress
+from agelens.service.middleware import Direct, LastResort, Observation, PeerAddress
 from agelens.service.operation import operation_routes
 from agelens.service.page import page_routes
 from agelens.service.problems import add_handlers
@@ -79,18 +79,23 @@ def create_app(settings: Settings | None = None, *, fetcher: Fetcher | None = No
     describe_keys(app)
     guard = key_guard(keys)
     rated = rate_guard(RateLimiter(settings.rate, settings.burst), guard)
-    app.include_router(estimate_routes(service, settings, fetcher, rated))
+    estimate = estimate_answer(service, settings, fetcher, rated)
+    app.include_router(estimate_routes(service, settings, rated, estimate))
     app.include_router(inference_routes(service, settings, rated))
     app.include_router(operation_routes(service, guard))
     if settings.serves_page:
         shown = {"coverage": settings.coverage, "min_score": settings.min_score}
         app.include_router(page_routes(service.model, **shown))
-    _add_middleware(app, settings, service)
+    _add_middleware(app, settings, service, estimate)
     return app
 
 
-def _add_middleware(app: FastAPI, settings: Settings, service: Service) -> None:
+def _add_middleware(
+    app: FastAPI, settings: Settings, service: Service, estimate: Answering
+) -> None:
     """From the innermost to the outermost."""
+    if not settings.tracing:  # which needs FastAPI's way to name its spans
+        app.add_middleware(Direct, path="/v1/estimate", answer=estimate)
     app.add_middleware(LastResort, connections=settings.connections)
     if settings.cors_origins:
         app.add_middleware(

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pydantic import TypeAdapter, ValidationError
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 
 from agelens.service.errors import (
     BodyTooLargeError,
@@ -175,17 +175,30 @@ async def read_whole(request: Request, settings: Settings) -> bytes:
 
 
 async def _whole(request: Request, limit: int) -> bytes:
-    return b"".join([chunk async for chunk in _limited(request, limit)])
+    """The body; without the generators of `_limited`, because this is the usual case."""
+    _check_size(declared_size(request), limit)
+    chunks, size, more = [], 0, True
+    while more:
+        message = await request.receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        chunks.append(message.get("body", b""))
+        size += len(chunks[-1])
+        _check_size(size, limit)
+        more = message.get("more_body", False)
+    return b"".join(chunks)
 
 
 async def _limited(request: Request, limit: int) -> AsyncGenerator[bytes, None]:
     """The body's chunks. What says that it is too large is refused before anything is read."""
-    error = BodyTooLargeError(f"the body has more than {limit:,} bytes")
-    if declared_size(request) > limit:
-        raise error
+    _check_size(declared_size(request), limit)
     size = 0
     async for chunk in request.stream():
         size += len(chunk)
-        if size > limit:
-            raise error
+        _check_size(size, limit)
         yield chunk
+
+
+def _check_size(size: int, limit: int) -> None:
+    if size > limit:
+        raise BodyTooLargeError(f"the body has more than {limit:,} bytes")

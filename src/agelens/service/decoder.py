@@ -3,8 +3,8 @@
 ``python -m agelens.service.decoder`` reads frames from its standard input and writes frames to its
 standard output: a length of 4 bytes, then so many bytes. The first frame is a `DecoderSettings` as
 JSON. Then each picture is two frames, a `PictureRequest` as JSON and the bytes of the image file;
-the answer is one, a `PictureResult` as JSON. Nothing is pickled: a decoder that hostile bytes have
-taken over sends numbers and words, and no code.
+the answer is one, of a `PictureResult`. Nothing is pickled: a decoder that hostile bytes have taken
+over sends numbers and words, and no code.
 
 A decoder is no sandbox: it has the rights of the service's user.
 """
@@ -18,7 +18,7 @@ import os
 import signal
 import sys
 import warnings
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
@@ -67,20 +67,38 @@ class PictureResult:
     """What a picture showed, or why nothing could be seen.
 
     Attributes:
-        width: of the upright picture, in pixels.
-        height: likewise.
-        faces: each as `Face.to_dict`, with ``at_least`` if ages were asked for.
-        left_out: faces over the limit.
+        shown: JSON of an object with `width` and `height` of the upright picture in pixels,
+            `faces`, each as `Face.to_dict`, with ``at_least`` if ages were asked for, and
+            `left_out`, the number of faces over the limit; empty if there is an error. The service
+            puts it into its answer as it is: to read and write it again took longer than HTTP.
+        faces: how many they are.
         error: "unreadable", "too large", "failed", `NOT_QUICK`, or empty.
         reason: the sentence that goes with it.
     """
 
-    width: int = 0
-    height: int = 0
-    faces: list[dict[str, Any]] = field(default_factory=list)
-    left_out: int = 0
+    shown: bytes = b""
+    faces: int = 0
     error: str = ""
     reason: str = ""
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """What `shown` says."""
+        values: dict[str, Any] = json.loads(self.shown)
+        return values
+
+    def to_frame(self) -> bytes:
+        """The number of faces in 4 bytes, then `shown`; or JSON of the error and the reason."""
+        if self.error:
+            return json.dumps([self.error, self.reason]).encode()
+        return self.faces.to_bytes(4, "big") + self.shown
+
+    @classmethod
+    def from_frame(cls, frame: bytes) -> PictureResult:
+        """Read what `to_frame` gave."""
+        if frame.startswith(b"["):
+            return cls(b"", 0, *json.loads(frame))
+        return cls(frame[4:], int.from_bytes(frame[:4], "big"))
 
 
 def write_frame(stream: IO[bytes], data: bytes) -> None:
@@ -160,12 +178,13 @@ class Decoder:
         found = estimator.preprocess(data)
         crops = found.largest(self._settings.max_faces)
         faces = estimator.postprocess(estimator.predict(crops), crops, coverage=request.coverage)
-        return PictureResult(
-            crops.width,
-            crops.height,
-            [_as_dict(face, request.at_least) for face in faces],
-            len(found) - len(crops),
-        )
+        values = {
+            "width": crops.width,
+            "height": crops.height,
+            "faces": [_as_dict(face, request.at_least) for face in faces],
+            "left_out": len(found) - len(crops),
+        }
+        return PictureResult(json.dumps(values, separators=(",", ":")).encode(), len(faces))
 
 
 def _as_dict(face: Face, ages: tuple[int, ...]) -> dict[str, Any]:
@@ -211,7 +230,7 @@ def main() -> None:
         while True:
             request = PictureRequest(**json.loads(read_frame(questions)))
             result = decoder.estimate(read_frame(questions), request)
-            write_frame(answers, json.dumps(asdict(result)).encode())
+            write_frame(answers, result.to_frame())
 
 
 if __name__ == "__main__":

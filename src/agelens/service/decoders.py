@@ -11,14 +11,11 @@ import asyncio
 import contextlib
 import hashlib
 import io
-import json
 import logging
 import signal
-import sys
 import time
-from asyncio.subprocess import PIPE, Process
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 
 from PIL import Image
 
@@ -27,96 +24,17 @@ from agelens.service.errors import BusyError, DecoderDiedError
 from agelens.service.fair import FairQueue
 from agelens.service.limits import Recent
 from agelens.service.metrics import Metrics
+from agelens.service.process import DecoderProcess
 
 log = logging.getLogger("agelens.service")
 
 TRIES = 5
 """Pictures that the pool works on when it has started, to learn how fast it is."""
-START_SECONDS = 60.0
-"""A decoder that is not ready by then is given up; imports are slow on a loaded machine."""
 ATTEMPTS = 2
 """Decoders that a picture may end. The first may have been ended by something else."""
 REFUSED_SECONDS = 600.0
 """How long a picture that ended a decoder is refused, and its client's pictures count as costly."""
 _TIME_IS_UP = -signal.SIGPROF if hasattr(signal, "SIGPROF") else None
-
-
-class _Decoder:
-    """One process and the pipes to it."""
-
-    def __init__(self, settings: DecoderSettings) -> None:
-        self._settings = settings
-        self._process: Process | None = None
-        self._watch: asyncio.Task[None] | None = None
-
-    @property
-    def pid(self) -> int | None:
-        """Of the process, if it is alive."""
-        process = self._process
-        return process.pid if process is not None and process.returncode is None else None
-
-    async def start(self, on_end: Callable[[_Decoder], None]) -> None:
-        """Start the process and wait until it is warm.
-
-        Args:
-            on_end: called when the process has ended.
-
-        Raises:
-            EOFError: it does not start.
-        """
-        self._process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "agelens.service.decoder"),
-            stdin=PIPE,
-            stdout=PIPE,
-            start_new_session=True,  # Ctrl-C is for the service, which finishes first
-        )
-        try:
-            async with asyncio.timeout(START_SECONDS):
-                await self._send(json.dumps(asdict(self._settings)).encode())
-                await self._receive()
-        except (TimeoutError, EOFError, OSError) as error:
-            code = await self.stop()
-            raise EOFError(f"a decoder does not start (exit code {code})") from error
-        self._watch = asyncio.create_task(self._tell(self._process, on_end))
-
-    async def ask(self, data: bytes, request: PictureRequest) -> PictureResult:
-        """Let it work on a picture.
-
-        Raises:
-            EOFError: the process has ended.
-            OSError: likewise.
-        """
-        await self._send(json.dumps(asdict(request)).encode(), data)
-        return PictureResult(**json.loads(await self._receive()))
-
-    async def stop(self) -> int:
-        """End the process.
-
-        Returns:
-            Its exit code, negative for a signal.
-        """
-        if self._process is None:
-            return 0
-        with contextlib.suppress(ProcessLookupError):
-            self._process.kill()
-        return await self._process.wait()
-
-    async def _tell(self, process: Process, on_end: Callable[[_Decoder], None]) -> None:
-        await process.wait()
-        on_end(self)
-
-    async def _send(self, *frames: bytes) -> None:
-        assert self._process is not None
-        assert self._process.stdin is not None
-        parts = [part for frame in frames for part in (len(frame).to_bytes(4, "big"), frame)]
-        self._process.stdin.write(b"".join(parts))  # at once, so that it wakes up once
-        await self._process.stdin.drain()
-
-    async def _receive(self) -> bytes:
-        assert self._process is not None
-        assert self._process.stdout is not None
-        head = await self._process.stdout.readexactly(4)
-        return await self._process.stdout.readexactly(int.from_bytes(head, "big"))
 
 
 @dataclass(slots=True, eq=False)
@@ -163,12 +81,12 @@ class DecoderPool:
     ) -> None:
         self._jobs = jobs
         self._warm = PictureRequest(next(iter(settings.models)))
-        self._decoders = [_Decoder(settings) for _ in range(jobs + 1)]
+        self._decoders = [DecoderProcess(settings, self._on_end) for _ in range(jobs + 1)]
         self._patience = patience
         self._max_wait = max_wait
         self._metrics = metrics
         self._queue: FairQueue[_Job] = FairQueue()
-        self._idle: dict[_Decoder, asyncio.Future[_Job | None]] = {}
+        self._idle: dict[DecoderProcess, asyncio.Future[_Job | None]] = {}
         self._costly = 0  # pictures in work that are costly
         self._tasks: list[asyncio.Task[None]] = []
         self._refused: Recent[bytes] = Recent(REFUSED_SECONDS)
@@ -185,7 +103,7 @@ class DecoderPool:
         Raises:
             EOFError: one does not start.
         """
-        await asyncio.gather(*(decoder.start(self._on_end) for decoder in self._decoders))
+        await asyncio.gather(*(decoder.start() for decoder in self._decoders))
         self._tasks = [asyncio.create_task(self._run(decoder)) for decoder in self._decoders]
         with contextlib.suppress(DecoderDiedError):
             for _ in range(TRIES):  # and learn how fast this machine is
@@ -249,13 +167,13 @@ class DecoderPool:
             _, chosen = self._idle.popitem()
             chosen.set_result(job)
 
-    def _on_end(self, decoder: _Decoder) -> None:
+    def _on_end(self, decoder: DecoderProcess) -> None:
         """A process has ended: if nobody waits for its answer, wake up who replaces it."""
         chosen = self._idle.pop(decoder, None)
         if chosen is not None:
             chosen.set_result(None)
 
-    async def _run(self, decoder: _Decoder) -> None:
+    async def _run(self, decoder: DecoderProcess) -> None:
         """The life of one decoder and of those that replace it."""
         while True:
             chosen = self._idle[decoder] = asyncio.get_running_loop().create_future()
@@ -264,7 +182,7 @@ class DecoderPool:
             if job is None or not await self._work(decoder, job):
                 await self._replace(decoder)
 
-    async def _work(self, decoder: _Decoder, job: _Job) -> bool:
+    async def _work(self, decoder: DecoderProcess, job: _Job) -> bool:
         """Let a decoder work on a picture; whether it is still alive."""
         costly, seconds, start = job.costly, None, time.monotonic()
         self._metrics.queue_wait.observe(start - job.came)
@@ -300,13 +218,13 @@ class DecoderPool:
         if not job.abandoned:
             job.done.set_exception(DecoderDiedError(f"the picture {reason}"))
 
-    async def _replace(self, decoder: _Decoder) -> None:
+    async def _replace(self, decoder: DecoderProcess) -> None:
         code = await decoder.stop()
         self._metrics.restarts.inc()
         log.warning("a decoder process ended (exit code %s): starting another", code)
         while True:
             try:
-                await decoder.start(self._on_end)
+                await decoder.start()
                 return
             except (EOFError, OSError) as error:
                 log.error("%s: trying again", error)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request, Response
@@ -17,7 +18,6 @@ from agelens.service.errors import ParameterError
 from agelens.service.fetch import Fetcher
 from agelens.service.problems import (
     documented,
-    json_response,
     problem_of,
     refuse_unknown_parameters,
 )
@@ -31,6 +31,9 @@ from agelens.service.schemas import (
 )
 from agelens.service.service import Answer, Service
 from agelens.service.settings import Settings
+
+Answering = Callable[[Request], Awaitable[Response]]
+"""What answers a request, or raises."""
 
 _BINARY = {"type": "string", "format": "binary"}
 _JSON = [kind.model_json_schema() for kind in (UrlV1, DataV1)]
@@ -74,20 +77,11 @@ _OPENAPI = NEEDS_KEY | {
 }
 
 
-def estimate_routes(
+def estimate_answer(
     service: Service, settings: Settings, fetcher: Fetcher | None, guard: Guard
-) -> APIRouter:
-    """The routes of version 1."""
-    routes = APIRouter(prefix="/v1", tags=["version 1"])
+) -> Answering:
+    """What answers `POST /v1/estimate`."""
 
-    @routes.post(
-        "/estimate",
-        summary="Estimate the age of every face",
-        response_model=EstimateV1,
-        responses=documented()
-        | {207: {"model": EstimateV1, "description": "Some pictures failed."}},
-        openapi_extra=_OPENAPI,
-    )
     async def estimate(request: Request) -> Response:
         """Send pictures and get the faces of each, largest first, in the order of the pictures.
 
@@ -95,7 +89,7 @@ def estimate_routes(
         `partial` is asked for.
         """
         client = await guard(request)
-        given = request.query_params.multi_items()
+        given = request.query_params.multi_items() if request.scope["query_string"] else []
         parameters = read_parameters(given)  # before the body: a mistake is said at once
         with service.admitted(client, declared_size(request)):
             body = await read_body(request, settings, fetcher)
@@ -105,10 +99,30 @@ def estimate_routes(
             service.name_of(parameters.model), parameters.coverage, tuple(parameters.at_least)
         )
         answers = await service.estimate(body.uploads, asked, client, partial=parameters.partial)
+        pictures = b",".join(map(_picture, body.uploads, answers))
         failed = any(isinstance(answer, AgelensError) for answer in answers)
-        return json_response(
-            {"version": 1, "pictures": _pictures(body.uploads, answers)}, 207 if failed else 200
+        return Response(
+            b'{"version":1,"pictures":[%s]}' % pictures,
+            207 if failed else 200,
+            media_type="application/json",
         )
+
+    return estimate
+
+
+def estimate_routes(
+    service: Service, settings: Settings, guard: Guard, estimate: Answering
+) -> APIRouter:
+    """The routes of version 1; `estimate` is what `estimate_answer` gave."""
+    routes = APIRouter(prefix="/v1", tags=["version 1"])
+    routes.post(
+        "/estimate",
+        summary="Estimate the age of every face",
+        response_model=EstimateV1,
+        responses=documented()
+        | {207: {"model": EstimateV1, "description": "Some pictures failed."}},
+        openapi_extra=_OPENAPI,
+    )(estimate)
 
     @routes.get(
         "/model",
@@ -162,18 +176,10 @@ def read_parameters(given: Sequence[tuple[str, str]]) -> ParametersV1:
         raise ParameterError(f"{name}: {first['msg']}") from error
 
 
-def _pictures(uploads: Sequence[Upload], answers: Sequence[Answer]) -> list[dict[str, Any]]:
-    """Each as `schemas.PictureV1` describes it."""
-    return [
-        {"name": upload.name, "width": 0, "height": 0, "faces": [], "left_out": 0}
-        | {"error": problem_of(answer)}
-        if isinstance(answer, AgelensError)
-        else {
-            "name": upload.name,
-            "width": answer.width,
-            "height": answer.height,
-            "faces": answer.faces,
-            "left_out": answer.left_out,
-        }
-        for upload, answer in zip(uploads, answers, strict=True)
-    ]
+def _picture(upload: Upload, answer: Answer) -> bytes:
+    """JSON as `schemas.PictureV1` describes it."""
+    values: dict[str, Any] = {"name": upload.name}
+    if isinstance(answer, AgelensError):
+        values |= {"width": 0, "height": 0, "faces": [], "left_out": 0}
+        return json.dumps(values | {"error": problem_of(answer)}).encode()
+    return json.dumps(values).encode()[:-1] + b"," + answer.shown[1:]

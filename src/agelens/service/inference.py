@@ -149,7 +149,7 @@ def _parsed(body: bytes) -> InferV2:
 
 
 def _outputs(results: list[PictureResult]) -> list[dict[str, Any]]:
-    faces = [(number, face) for number, result in enumerate(results) for face in result.faces]
+    faces = [(number, face) for number, one in enumerate(results) for face in one.values["faces"]]
     columns: dict[str, list[Any]] = {
         "picture": [number for number, _ in faces],
         "age": [face["age"] for _, face in faces],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 import math
 import time
@@ -65,6 +66,7 @@ class RateLimiter:
         return due
 
 
+@functools.lru_cache(MAX_CLIENTS)
 def client_of(host: str | None) -> str:
     """What is counted as one client: an IPv4 address, or the /64 network of an IPv6 address.
 

@@ -35,6 +35,7 @@ class Metrics:
         self.requests = Counter(
             "agelens_requests", "Requests answered.", ["route", "status"], registry=registry
         )
+        self._known: dict[tuple[str, int], tuple[Counter, Histogram]] = {}
         self.seconds = Histogram(
             "agelens_request_duration_seconds",
             "From a request's headers to its answer.",
@@ -70,6 +71,15 @@ class Metrics:
             build.labels(__version__, model).set(1)
         if not os.environ.get(SHARED):
             ProcessCollector(registry=registry)
+
+    def answered(self, route: str, status: int, seconds: float) -> None:
+        """Count a request."""
+        known = self._known.get((route, status))
+        if known is None:  # finding them by their labels takes longer than counting
+            counter = self.requests.labels(route, str(status))
+            known = self._known[route, status] = counter, self.seconds.labels(route)
+        known[0].inc()
+        known[1].observe(seconds)
 
     def render(self) -> bytes:
         """Prometheus' text format."""

@@ -34,8 +34,8 @@ STATUSES: dict[type[AgelensError], int] = {
     errors.BusyError: 503,
     errors.DeadlineError: 504,
 }
-
-
+HANDLED = (AgelensError, RequestValidationError, HTTPException, ClientDisconnect)
+"""Classes of errors that are answered with a sentence; all others are a failure of the service."""
 DESCRIPTIONS = {
     400: "The body cannot be understood.",
     401: "No API key, or one that is not known.",
@@ -93,10 +93,8 @@ def status_of(error: AgelensError) -> int:
 
 def add_handlers(app: FastAPI) -> None:
     """Let the app answer every error with a problem."""
-    app.add_exception_handler(AgelensError, _agelens)
-    app.add_exception_handler(RequestValidationError, _validation)
-    app.add_exception_handler(HTTPException, _http)
-    app.add_exception_handler(ClientDisconnect, _gone)
+    for kind in HANDLED:
+        app.add_exception_handler(kind, _handle)
 
 
 async def refuse_unknown_parameters(request: Request) -> None:
@@ -115,7 +113,21 @@ async def refuse_unknown_parameters(request: Request) -> None:
             raise errors.ParameterError(f"{name[:50]!r}: no such parameter; {there}")
 
 
-async def _agelens(_: Request, error: Exception) -> Response:
+async def _handle(_: Request, error: Exception) -> Response:
+    return problem_answer(error)
+
+
+def problem_answer(error: Exception) -> Response:
+    """The answer to an error of one of the classes in `HANDLED`."""
+    match error:
+        case RequestValidationError():
+            first = error.errors()[0]
+            name = str(first["loc"][1])[:50] if len(first["loc"]) > 1 else "query"
+            return problem(422, f"{name}: {first['msg']}")
+        case HTTPException():
+            return problem(error.status_code, str(error.detail), dict(error.headers or {}))
+        case ClientDisconnect():
+            return problem(400, "the client went away")  # nobody reads it, but it is counted
     assert isinstance(error, AgelensError)
     headers = {}
     if isinstance(error, errors.BusyError):
@@ -123,19 +135,3 @@ async def _agelens(_: Request, error: Exception) -> Response:
     if isinstance(error, errors.KeyRefusedError):
         headers["WWW-Authenticate"] = "Bearer"
     return problem(status_of(error), str(error), headers)
-
-
-async def _validation(_: Request, error: Exception) -> Response:
-    assert isinstance(error, RequestValidationError)
-    first = error.errors()[0]
-    name = str(first["loc"][1])[:50] if len(first["loc"]) > 1 else "query"
-    return problem(422, f"{name}: {first['msg']}")
-
-
-async def _http(_: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
-    return problem(error.status_code, str(error.detail), dict(error.headers or {}))
-
-
-async def _gone(_: Request, __: Exception) -> Response:
-    return problem(400, "the client went away")  # nobody reads it, but it is counted

@@ -130,7 +130,7 @@ class Service:
         else:
             if not result.error:
                 self.metrics.pictures.inc()
-                self.metrics.faces.inc(len(result.faces))
+                self.metrics.faces.inc(result.faces)
                 return result
             failed = _error_of(upload.name, result)
         if not partial:
