@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize, minimize_scalar
@@ -140,38 +142,54 @@ def fit_calibration(
         np.round(start.class_bias ** (1 / temperature) * class_bias, 5),
     )
     adjusted = both.calibrated(distributions)
-    inside = _inside(labels, ages)
+    table = score_quantiles(adjusted, labels, ages, weights, own_age=own_age, base=base)
+    return replace(both, anchors=ANCHORS, levels=LEVELS, score_quantiles=table, faces=len(labels))
+
+
+def score_quantiles(
+    adjusted: NDArray[np.floating],
+    labels: NDArray[np.integer],
+    ages: NDArray[np.floating],
+    weights: NDArray[np.floating] | None = None,
+    *,
+    own_age: float = OWN_AGE,
+    base: Calibration | None = None,
+) -> NDArray[np.float64]:
+    """The score quantiles of a calibration at `ANCHORS` and `LEVELS`, ``[A, L]``.
+
+    Args:
+        adjusted: ``[N, K]``, corrected by temperature and class bias.
+        labels: as for `fit_calibration`, and so the others.
+        ages: ``[K]``.
+        weights: ``[N]``.
+        own_age: how much the faces near an age count for it, over all faces; 0 to 1.
+        base: the calibration whose quantiles are corrected.
+    """
+    start, inside = base or Calibration(), _inside(labels, ages)
     parts = np.where(inside, np.maximum(adjusted, 1e-12), 0)
-    parts *= (np.ones(len(labels)) if weights is None else weights)[:, None] / parts.sum(
-        1, keepdims=True
-    )
+    each_face = np.ones(len(labels)) if weights is None else weights
+    parts *= each_face[:, None] / parts.sum(1, keepdims=True)
     face, column = np.nonzero(inside)
     own, parts = density_rank(adjusted)[face, column], parts[face, column]
-    expected = np.stack([start.largest_rank(ages, level) for level in LEVELS], axis=1)
+    expected = _quantiles_of(start, ages)
     for each in np.unique(column):  # the level at which the base holds the true age
         own[column == each] = np.interp(own[column == each], expected[each], LEVELS)
     order = np.argsort(own)
     own, parts, true = own[order], parts[order], ages[column[order]].astype(float)
     everyone = _weighted_levels(own, parts)
     table = []
-    for anchor in ANCHORS:
+    for anchor, known in zip(ANCHORS, _quantiles_of(start, ANCHORS), strict=True):
         near = parts * nearness(true, anchor)
-        share = (
-            own_age
-            if base is None
-            else own_age / (1 + FEW_NEAR * (near**2).sum() / near.sum() ** 2)
-        )
+        faces = near.sum() ** 2 / (near**2).sum()  # as many of one weight (Kish, 1965)
+        share = own_age if base is None else own_age * faces / (faces + FEW_NEAR)
         levels = share * _weighted_levels(own, near) + (1 - share) * everyone
-        table.append(
-            np.interp(
-                levels,
-                LEVELS,
-                [start.largest_rank(np.array([anchor]), level)[0] for level in LEVELS],
-            )
-        )
-    return Calibration(
-        both.temperature, both.class_bias, ANCHORS, LEVELS, np.round(table, 5), len(labels)
-    )
+        table.append(np.interp(levels, LEVELS, known))
+    return np.round(table, 5)
+
+
+def _quantiles_of(calibration: Calibration, ages: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Its score quantiles at these ages ``[K]`` and `LEVELS`, ``[K, L]``."""
+    return np.stack([calibration.largest_rank(ages, level) for level in LEVELS], axis=1)
 
 
 def _inside(labels: NDArray[np.integer], ages: NDArray[np.floating]) -> NDArray[np.bool_]:
