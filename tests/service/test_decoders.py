@@ -214,6 +214,28 @@ def test_the_queue_by_hand() -> None:
     assert queue.pop(costly=True) is None
 
 
+def test_what_nobody_has_sent_before_is_thought_to_be_costly() -> None:
+    queue: FairQueue[_Job] = FairQueue()
+
+    def work(size: int, seconds: float, client: str) -> None:
+        job = _Job(client, size=size)
+        queue.push(job)
+        assert queue.pop(costly=True) is job
+        queue.charge(job, seconds)
+
+    work(100_000, 0.1, "")
+    for name in ("a", "b"):
+        queue.announce(name, 90_000)
+    assert queue.work_ahead("a") == pytest.approx(2 * 0.094, abs=0.001)  # by their bytes
+    queue.announce("c", 5_000_000)
+    assert queue.work_ahead("c") > 30
+    work(4_000_000, 1.0, "a")
+    assert queue.work_ahead("c") < 2  # known from another client
+    work(4_500_000, 10.0, "c")
+    assert queue.work_ahead("c") > 10  # and now from its own
+    assert queue.work_ahead("d") < 1
+
+
 def test_what_another_client_sends_makes_nobody_wait_for_long() -> None:
     queue: FairQueue[_Job] = FairQueue()
     for _ in range(1000):

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
+from collections import Counter, OrderedDict, deque
 from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeVar
 
-PICTURE_SECONDS, BYTE_SECONDS = 0.01, 1.5e-7
-"""What a picture is thought to take, and each of its bytes, until pictures have been measured."""
-SMOOTHING = 0.2
-"""How much the newest picture counts in what is thought of the next ones."""
+from agelens.service.costs import Costs
+
 MAX_IDLE = 10_000
 """Idle clients that are remembered; the one that is idle for longest is forgotten first."""
 
@@ -37,15 +35,21 @@ AnyJob = TypeVar("AnyJob", bound=Job)
 @dataclass(slots=True)
 class _Client(Generic[AnyJob]):
     used: float  # virtual time: seconds used, counted from the same start for all
-    slowness: float  # how much more seconds its pictures take than was thought at first
+    costs: Costs
     waiting: deque[AnyJob] = field(default_factory=deque)
-    pending: float = 0.0  # first thoughts of those that wait, or whose bytes are still arriving
-    in_work: float = 0.0  # likewise of those in work
+    pending: Counter[int] = field(default_factory=Counter)
+    """Sizes of those that wait, or whose bytes are still arriving."""
+    in_work: dict[AnyJob, float] = field(default_factory=dict)  # and expected seconds
 
     @property
     def idle(self) -> bool:
         """Whether nothing of it is known to come."""
-        return not self.waiting and self.pending < 1e-9 and self.in_work < 1e-9
+        return not self.waiting and not self.pending and not self.in_work
+
+    @property
+    def pending_seconds(self) -> float:
+        """What those that are pending are expected to take."""
+        return sum(self.costs.seconds(size) * count for size, count in self.pending.items())
 
 
 class FairQueue(Generic[AnyJob]):
@@ -59,24 +63,24 @@ class FairQueue(Generic[AnyJob]):
         self._clients: dict[str, _Client[AnyJob]] = {}  # those that are not idle
         self._idle: OrderedDict[str, _Client[AnyJob]] = OrderedDict()
         self._now = 0.0  # virtual time at which the newest picture was started
-        self._slowness = 1.0
+        self._costs = Costs()
 
     def __len__(self) -> int:
         return sum(len(client.waiting) for client in self._clients.values())
 
     def announce(self, name: str, size: int) -> None:
         """Count a picture of so many bytes, which are still arriving."""
-        self._known(name).pending += _first_thought(size)
+        self._known(name).pending[size] += 1
 
     def arrived(self, name: str, size: int) -> None:
         """Count it no more: it is pushed now, or it does not come."""
-        self._known(name).pending -= _first_thought(size)
+        _less(self._known(name).pending, size)
         self._rest(name)
 
     def push(self, job: AnyJob, *, first: bool = False) -> None:
         """Add a picture, behind the others of its client or before them."""
         client = self._known(job.client)
-        client.pending += _first_thought(job.size)
+        client.pending[job.size] += 1
         if first:
             client.waiting.appendleft(job)
         else:
@@ -89,43 +93,42 @@ class FairQueue(Generic[AnyJob]):
                 if not job.abandoned and job.costly and not costly:
                     continue
                 client.waiting.remove(job)
-                client.pending -= _first_thought(job.size)
+                _less(client.pending, job.size)
                 if not job.abandoned:
                     self._now = max(self._now, client.used)
-                    client.used += client.slowness * _first_thought(job.size)
-                    client.in_work += _first_thought(job.size)
+                    client.in_work[job] = client.costs.seconds(job.size)
+                    client.used += client.in_work[job]
                     return job
             self._rest(name)
         return None
 
     def charge(self, job: AnyJob, seconds: float | None) -> None:
         """Say what a picture that was taken has cost; None if it was not worked on."""
-        client, thought = self._known(job.client), _first_thought(job.size)
-        client.in_work -= thought
-        client.used -= client.slowness * thought  # which `pop` has counted
+        client = self._known(job.client)
+        client.used -= client.in_work.pop(job)  # which `pop` has counted
         if seconds is not None:
             client.used += seconds
-            client.slowness += SMOOTHING * (seconds / thought - client.slowness)
-            self._slowness += SMOOTHING * (seconds / thought - self._slowness)
+            client.costs.learn(job.size, seconds)
+            self._costs.learn(job.size, seconds)
         self._rest(job.client)
 
     def work_ahead(self, name: str) -> float:
         """Seconds of work that would be done before the next picture of this client is started."""
-        own = self._clients.get(name) or self._idle.get(name)
-        before = own.slowness * own.pending if own else 0.0
-        turn = before + self._slowness * PICTURE_SECONDS
+        own = self._clients.get(name)
+        before = own.pending_seconds if own else 0.0
+        turn = before + self._costs.seconds(0)
         others = (client for client in self._clients.values() if client is not own)
-        return before + sum(min(client.slowness * client.pending, turn) for client in others)
+        return before + sum(min(client.pending_seconds, turn) for client in others)
 
     def work_begun(self) -> float:
         """Seconds that the pictures in work still need, thought to be half of the whole."""
-        return sum(client.slowness * client.in_work / 2 for client in self._clients.values())
+        return sum(sum(client.in_work.values()) / 2 for client in self._clients.values())
 
     def _known(self, name: str) -> _Client[AnyJob]:
         """A client that something is about to be known of."""
         client = self._clients.get(name)
         if client is None:
-            client = self._idle.pop(name, None) or _Client(self._now, self._slowness)
+            client = self._idle.pop(name, None) or _Client(self._now, Costs(self._costs))
             client.used = max(client.used, self._now)
             self._clients[name] = client
         return client
@@ -138,5 +141,7 @@ class FairQueue(Generic[AnyJob]):
                 self._idle.popitem(last=False)
 
 
-def _first_thought(size: int) -> float:
-    return PICTURE_SECONDS + BYTE_SECONDS * size
+def _less(pending: Counter[int], size: int) -> None:
+    pending[size] -= 1
+    if not pending[size]:
+        del pending[size]
