@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from fastapi import FastAPI, Request
+from fastapi import FastAPI
+from starlette.requests import HTTPConnection
 
 from agelens.service.keys import Keys
 from agelens.service.limits import RateLimiter, client_of
 
-Guard = Callable[[Request], Awaitable[str]]
+Guard = Callable[[HTTPConnection], Awaitable[str]]
 """Gives the name of the client, or raises."""
 
 NEEDS_KEY: dict[str, Any] = {"security": [{"bearer": []}, {"header": []}, {}]}
@@ -31,7 +32,7 @@ def key_guard(keys: Keys) -> Guard:
     A key is one client, wherever it is used; without keys, an address is.
     """
 
-    async def key_is_known(request: Request) -> str:
+    async def key_is_known(request: HTTPConnection) -> str:
         address = client_of(request.client.host if request.client else None)
         if not keys:
             return address
@@ -47,7 +48,7 @@ def key_guard(keys: Keys) -> Guard:
 def rate_guard(limiter: RateLimiter, guard: Guard) -> Guard:
     """Then, let pass who does not ask too often."""
 
-    async def not_too_often(request: Request) -> str:
+    async def not_too_often(request: HTTPConnection) -> str:
         client = await guard(request)
         limiter.check(client)
         return client

@@ -29,6 +29,7 @@ from agelens.service.page import page_routes
 from agelens.service.problems import add_handlers
 from agelens.service.service import Service
 from agelens.service.settings import Settings, SettingsError, load_settings
+from agelens.service.stream import stream_routes
 
 
 def create_app(settings: Settings | None = None, *, fetcher: Fetcher | None = None) -> FastAPI:
@@ -82,6 +83,7 @@ def create_app(settings: Settings | None = None, *, fetcher: Fetcher | None = No
     estimate = estimate_answer(service, settings, fetcher, rated)
     app.include_router(estimate_routes(service, settings, rated, estimate))
     app.include_router(inference_routes(service, settings, rated))
+    app.include_router(stream_routes(service, settings, rated))
     app.include_router(operation_routes(service, guard))
     if settings.serves_page:
         shown = {"coverage": settings.coverage, "min_score": settings.min_score}

@@ -14,7 +14,7 @@ import http.client
 import json
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlencode, urlsplit
@@ -56,6 +56,7 @@ class Client:
             http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
         )
         self._connection = kind(parts.hostname, parts.port, timeout=timeout)
+        self._address, self._timeout = address.rstrip("/"), timeout
         self._path = parts.path.rstrip("/")
         self._headers = {"Authorization": f"Bearer {key}"} if key else {}
 
@@ -88,6 +89,42 @@ class Client:
         faces = tuple(map(Face.from_dict, picture["faces"]))
         source = "<bytes>" if isinstance(image, bytes) else os.fspath(image)
         return Faces(faces, source, picture["width"], picture["height"], image=image)
+
+    def track(
+        self, frames: Iterable[str | os.PathLike[str] | bytes], *, model: str | None = None
+    ) -> Iterator[list[tuple[int, Face]]]:
+        """Send the frames of a video one after the other, and follow its faces.
+
+        Args:
+            frames: paths, or the bytes of image files, as they come.
+            model: one of the service's; its first by default.
+
+        Yields:
+            For each frame its faces, each with the number of its person. A person's age settles
+            from frame to frame, as with `agelens video`.
+
+        Raises:
+            ServiceError: a frame or the request is refused, or there is no answer.
+        """
+        try:
+            from websockets.exceptions import ConnectionClosed, InvalidStatus
+            from websockets.sync.client import connect
+        except ModuleNotFoundError as error:
+            raise ServiceError("following faces needs: pip install 'agelens[web]'") from error
+        query = f"?{urlencode({'model': model})}" if model is not None else ""
+        address = f"ws{self._address.removeprefix('http')}/v1/stream{query}"
+        try:
+            with connect(address, additional_headers=self._headers, compression=None) as socket:
+                for frame in frames:
+                    socket.send(frame if isinstance(frame, bytes) else Path(frame).read_bytes())
+                    answer = json.loads(socket.recv(self._timeout))
+                    if "error" in answer:
+                        raise ServiceError(answer["error"]["detail"], answer["error"]["status"])
+                    yield [(face["track"], Face.from_dict(face)) for face in answer["faces"]]
+        except InvalidStatus as refused:
+            _read(refused.response.status_code, bytes(refused.response.body or b""))
+        except (ConnectionClosed, OSError) as error:
+            raise ServiceError(f"the service ended the stream ({error})") from error
 
     def models(self) -> Sequence[str]:
         """Names of the service's models.

@@ -150,6 +150,12 @@ class GuardedProtocol(HttpToolsProtocol):
         else:
             self.cycle.keep_alive = False
 
+    def handle_websocket_upgrade(self) -> None:
+        """Leave the connection to the WebSocket, which has times of its own."""
+        self._busy()
+        self._watch_no_more()
+        super().handle_websocket_upgrade()
+
     def _unsupported_upgrade_warning(self) -> None:
         """Say nothing: a client could fill the log."""
 

@@ -17,6 +17,7 @@ import logging
 import os
 import signal
 import sys
+import time
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +30,7 @@ from agelens.errors import AgelensError, ImageError, ImageTooLargeError, Unreada
 from agelens.estimator import AgeEstimator
 from agelens.pipeline.detect import FaceDetector
 from agelens.pipeline.formats import open_image
+from agelens.pipeline.images import load_image
 from agelens.types import Face
 
 log = logging.getLogger("agelens.service")
@@ -42,7 +44,10 @@ FREE_SECONDS = 0.5
 
 @dataclass(frozen=True, slots=True)
 class DecoderSettings:
-    """How a decoder works. `models` are names or paths, by the name that requests use."""
+    """How a decoder works. `models` are names or paths, by the name that requests use.
+
+    With `track`, its pictures are the frames of one video, whose faces it follows.
+    """
 
     models: dict[str, str]
     min_score: float
@@ -50,6 +55,7 @@ class DecoderSettings:
     max_pixels: int
     max_faces: int
     megapixel_seconds: float
+    track: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +144,7 @@ class Decoder:
             )
             for name, model in settings.models.items()
         }
+        self._tracker = _tracker(next(iter(self._estimators.values()))) if settings.track else None
 
     def warm_up(self) -> None:
         """Make the first calls of the networks, which are slow."""
@@ -175,16 +182,29 @@ class Decoder:
 
     def _flow(self, data: bytes, request: PictureRequest) -> PictureResult:
         estimator = self._estimators[request.model]
+        if self._tracker is not None:
+            pixels = load_image(data, max_pixels=self._settings.max_pixels)
+            height, width = pixels.shape[:2]
+            seen = self._tracker.update(pixels, time.monotonic())
+            tracked = [{"track": one.track} | one.face.to_dict() for one in seen]
+            return _result(width, height, tracked[: self._settings.max_faces], len(tracked))
         found = estimator.preprocess(data)
         crops = found.largest(self._settings.max_faces)
         faces = estimator.postprocess(estimator.predict(crops), crops, coverage=request.coverage)
-        values = {
-            "width": crops.width,
-            "height": crops.height,
-            "faces": [_as_dict(face, request.at_least) for face in faces],
-            "left_out": len(found) - len(crops),
-        }
-        return PictureResult(json.dumps(values, separators=(",", ":")).encode(), len(faces))
+        shown = [_as_dict(face, request.at_least) for face in faces]
+        return _result(crops.width, crops.height, shown, len(found))
+
+
+def _result(width: int, height: int, faces: list[dict[str, Any]], found: int) -> PictureResult:
+    values = {"width": width, "height": height, "faces": faces, "left_out": found - len(faces)}
+    return PictureResult(json.dumps(values, separators=(",", ":")).encode(), len(faces))
+
+
+def _tracker(estimator: AgeEstimator) -> Any:
+    """What follows faces; imported here, because only a decoder of a stream needs it."""
+    from agelens.video.tracker import FaceTracker
+
+    return FaceTracker(estimator)
 
 
 def _as_dict(face: Face, ages: tuple[int, ...]) -> dict[str, Any]:

@@ -49,6 +49,14 @@ class DecoderDiedError(AgelensError):
     """A picture ended the process that decoded it."""
 
 
+class OriginRefusedError(AgelensError):
+    """Pages of this origin may not use the service."""
+
+
+class TrackingMissingError(AgelensError):
+    """What follows faces is not installed."""
+
+
 class UrlRefusedError(AgelensError):
     """The service does not fetch this address."""
 

@@ -57,6 +57,12 @@ class Metrics:
             registry=registry,
             multiprocess_mode="livesum",
         )
+        self.streams = Gauge(
+            "agelens_streams",
+            "Streams that are open.",
+            registry=registry,
+            multiprocess_mode="livesum",
+        )
         self.restarts = Counter(
             "agelens_decoder_restarts", "Decoder processes that were replaced.", registry=registry
         )

@@ -21,6 +21,7 @@ MEDIA_TYPE = "application/problem+json"
 STATUSES: dict[type[AgelensError], int] = {
     errors.RequestError: 400,
     errors.KeyRefusedError: 401,
+    errors.OriginRefusedError: 403,
     errors.UrlRefusedError: 403,
     errors.SlowRequestError: 408,
     errors.BodyTooLargeError: 413,
@@ -30,6 +31,7 @@ STATUSES: dict[type[AgelensError], int] = {
     errors.ParameterError: 422,
     errors.DecoderDiedError: 422,
     errors.RateError: 429,
+    errors.TrackingMissingError: 501,
     errors.FetchError: 502,
     errors.BusyError: 503,
     errors.DeadlineError: 504,

@@ -57,7 +57,9 @@ def serve(settings: Settings) -> None:
     _raise_file_limit()
     options = {
         "http": GuardedProtocol,
-        "ws": "none",
+        "ws": "websockets-sansio",
+        "ws_max_size": settings.max_body,
+        "ws_per_message_deflate": False,  # pictures are compressed already
         "access_log": False,  # `middleware` has its own
         "server_header": False,
         "proxy_headers": False,  # likewise `app`

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from agelens.errors import AgelensError, ImageTooLargeError, UnreadableImageError
@@ -14,6 +15,7 @@ from agelens.service.decoder import DecoderSettings, PictureRequest, PictureResu
 from agelens.service.decoders import DecoderPool
 from agelens.service.errors import DeadlineError, DecoderDiedError, ParameterError
 from agelens.service.metrics import Metrics
+from agelens.service.process import DecoderProcess
 from agelens.service.settings import Settings, SettingsError
 
 Answer = PictureResult | AgelensError
@@ -39,16 +41,17 @@ class Service:
         for model in self.models.values():
             model.close()  # its metadata stays; decoders have networks of their own
         self.metrics = Metrics(tuple(self.models))
+        self._decoding = DecoderSettings(
+            dict(zip(self.models, settings.model, strict=True)),
+            settings.min_score,
+            settings.coverage,
+            settings.max_pixels,
+            settings.max_faces,
+            settings.megapixel_seconds,
+        )
         self.decoders = DecoderPool(
             settings.pictures_at_once,
-            DecoderSettings(
-                dict(zip(self.models, settings.model, strict=True)),
-                settings.min_score,
-                settings.coverage,
-                settings.max_pixels,
-                settings.max_faces,
-                settings.megapixel_seconds,
-            ),
+            self._decoding,
             patience=max(1.0, settings.deadline),
             max_wait=settings.max_wait,
             metrics=self.metrics,
@@ -69,6 +72,12 @@ class Service:
             there = ", ".join(self.models)
             raise ParameterError(f"model: {name[:50]!r} is not here; there are {there}")
         return name or next(iter(self.models))
+
+    def tracking_decoder(self, name: str) -> DecoderProcess:
+        """A decoder that follows the faces from picture to picture, with this model."""
+        only = {name: self._decoding.models[name]}
+        settings = replace(self._decoding, models=only, track=True)
+        return DecoderProcess(settings, on_end=lambda _: None)
 
     @property
     def ready(self) -> bool:
@@ -132,7 +141,7 @@ class Service:
                 self.metrics.pictures.inc()
                 self.metrics.faces.inc(result.faces)
                 return result
-            failed = _error_of(upload.name, result)
+            failed = error_of(upload.name, result)
         if not partial:
             raise failed
         return failed
@@ -141,7 +150,8 @@ class Service:
         self.metrics.pending.inc(change)
 
 
-def _error_of(name: str, result: PictureResult) -> AgelensError:
+def error_of(name: str, result: PictureResult) -> AgelensError:
+    """The error of a picture that could not be used."""
     if result.error == "too large":
         return ImageTooLargeError(name, result.reason)
     if result.error == "unreadable":

@@ -92,6 +92,9 @@ class Settings(BaseSettings):
     max_connections: int = Field(
         1024, ge=1, description="Open connections; a new one closes the one idle for longest."
     )
+    streams: int = Field(
+        2, ge=0, description="Streams of frames at once; each has a decoder of its own."
+    )
     max_wait: float = Field(
         2.0, gt=0, description="Seconds that a picture may be expected to wait; more: 503."
     )
