@@ -58,12 +58,12 @@ def belongings(photo: NDArray[np.uint8], tmp_path_factory: pytest.TempPathFactor
 
 @pytest.fixture(scope="session")
 def labelled(photo: NDArray[np.uint8], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Faces with a table of their ages: as many as leave enough for calibration."""
+    """Faces with a table of their ages: as many as leave enough to compare and calibrate."""
     folder = tmp_path_factory.mktemp("labelled")
     (folder / "faces").mkdir()
     rng = np.random.default_rng(0)
     lines = ["file,age"]
-    for index in range(800):
+    for index in range(400):
         Image.fromarray(make_chip(photo, rng)).save(folder / "faces" / f"{index:03}.jpg")
         lines.append(f"{index:03}.jpg,{index % 20 + 20}")
     (folder / "labels.csv").write_text("\n".join(lines) + "\n", "utf-8")
@@ -93,7 +93,8 @@ def test_a_page_runs_from_top_to_bottom(
         shutil.copytree(request.getfixturevalue("labelled"), folder, dirs_exist_ok=True)
     monkeypatch.chdir(folder)
     instead = {port: free_port() for port in ("8000", "8443")}
-    instead |= {"epochs = 10": "epochs = 1", "size = 160": "size = 64"}
+    smaller = "--set model.size=64 --set 'stages=[{epochs=1, size=64}]'"
+    instead |= {"finetune data/mine": f"finetune data/mine {smaller}"}
     write = "WRITE_DOCS" in os.environ  # takes what is printed now into the page
     written = run_page(page, folder, instead, compare=not write)
     if write:

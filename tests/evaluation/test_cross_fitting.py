@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from agelens.evaluation.cross_fitting import cross_fit, held
+from agelens.evaluation.cross_fitting import cross_fitted, gain, held
 from agelens.pipeline.calibration import Calibration
 
 AGES = np.arange(5.0)
@@ -33,13 +33,14 @@ def test_no_face_is_measured_with_what_it_was_learnt_from() -> None:
         learnt.append(which)
         return Calibration(class_bias=np.eye(5)[2] + 1e-9)
 
-    gain = cross_fit(fit, distributions, labels, AGES, copies.astype(object), Calibration())
+    before = held(distributions, labels, AGES, Calibration())
+    after = cross_fitted(fit, distributions, labels, AGES, copies.astype(object))
+    gained = gain(before, after)
     assert (np.sum([~which for which in learnt], axis=0) == 1).all()  # each is held out once
     for which in learnt:
         assert not set(copies[which]) & set(copies[~which])  # and its copy with it
     # Every fold's calibration says 2 of every face.
-    assert gain.error.second == pytest.approx(np.abs(labels - 2).mean(), abs=1e-6)
-    before = held(distributions, labels, AGES, Calibration())
-    assert gain.error.first == pytest.approx(before["error"].mean())
-    assert gain.width.second == pytest.approx(0, abs=1e-6)
-    assert gain.covered.second == pytest.approx((labels == 2).mean())
+    assert gained.error.second == pytest.approx(np.abs(labels - 2).mean(), abs=1e-6)
+    assert gained.error.first == pytest.approx(before["error"].mean())
+    assert gained.width.second == pytest.approx(0, abs=1e-6)
+    assert gained.covered.second == pytest.approx((labels == 2).mean())

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -50,25 +51,32 @@ def train(
     folder = run or RUNS / chosen.name
     dataset = Dataset.load(data)
     bar = progress_bar("Steps")
-    with bar if bar.console.is_terminal else nullcontext():
-        try:
-            best = fit(
-                chosen,
-                dataset,
-                folder,
-                progress=updater(bar),
-                report=lambda epoch: bar.console.print(_line(epoch), highlight=False),
-                accelerator=accelerator,
-                devices=devices or "auto",
-                nodes=nodes,
-            )
-        except KeyboardInterrupt:
-            typer.echo(f"Cut off. The same command goes on from {folder}.", err=True)
-            raise typer.Exit(INTERRUPTED) from None
+    with bar if bar.console.is_terminal else nullcontext(), interrupted(folder):
+        best = fit(
+            chosen,
+            dataset,
+            folder,
+            progress=updater(bar),
+            report=lambda epoch: bar.console.print(line(epoch), highlight=False),
+            accelerator=accelerator,
+            devices=devices or "auto",
+            nodes=nodes,
+        )
     rank_zero_only(typer.echo)(f"{best}: export it with `agelens export {best} -o model.onnx`")
 
 
-def _line(epoch: Epoch) -> str:
+@contextmanager
+def interrupted(folder: Path) -> Iterator[None]:
+    """A block in which Ctrl-C says how to go on with the run of this folder."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        typer.echo(f"Cut off. The same command goes on from {folder}.", err=True)
+        raise typer.Exit(INTERRUPTED) from None
+
+
+def line(epoch: Epoch) -> str:
+    """What is told of an epoch."""
     minutes, seconds = divmod(round(epoch.seconds_left), 60)
     hours, minutes = divmod(minutes, 60)
     return (

@@ -16,7 +16,7 @@ from agelens.data.bands import alike, bands_of
 from agelens.data.manifest import Dataset
 from agelens.errors import DataError
 from agelens.estimator import AgeEstimator
-from agelens.evaluation.cross_fitting import Gain, cross_fit
+from agelens.evaluation.cross_fitting import Gain, cross_fitted, gain, held
 from agelens.evaluation.fitting import fit_calibration
 from agelens.evaluation.known import UTKFACE
 from agelens.evaluation.predictions import distributions_of, predict_split
@@ -35,14 +35,21 @@ class Calibrated(NamedTuple):
     """A calibration, what it was learnt from, and what it gained.
 
     `found`: rows of `predict_split` with a face; `splits`: the parts that they are of; `adapted`:
-    whether an earlier calibration was the beginning; `gain`: each face held out in turn.
+    whether an earlier calibration was the beginning; `before` and `after`: of each face what
+    `held` gives, with that calibration and, held out in turn, with the new one.
     """
 
     calibration: Calibration
     found: pd.DataFrame
     splits: tuple[str, ...]
     adapted: bool
-    gain: Gain
+    before: pd.DataFrame
+    after: pd.DataFrame
+
+    @property
+    def gain(self) -> Gain:
+        """What the calibration gained on faces that were held out of it."""
+        return gain(self.before, self.after)
 
 
 def calibrate(
@@ -51,6 +58,7 @@ def calibrate(
     *,
     output: Path | None = None,
     splits: Sequence[str] = (),
+    start: Calibration | None = None,
     jobs: int | None = None,
     progress: Progress = silent,
 ) -> Calibrated:
@@ -66,6 +74,7 @@ def calibrate(
         splits: whose faces the network has not learnt from. By default the calibration part, of a
             dataset with sources that the network has learnt from; of others all but the test part,
             and that too where there are fewer than `FEW` faces.
+        start: the calibration to adapt, in place of the model's own.
         jobs: pictures in work at once.
         progress: called with the number of pictures done and their total, part after part.
 
@@ -100,14 +109,16 @@ def calibrate(
             f"{dataset.folder}: {len(found)} faces are too few to calibrate on: "
             f"{MIN_FACES} are needed"
         )
-    base = None if seen or not opened.metadata["calibration"] else opened.calibration
+    own = None if seen or not opened.metadata["calibration"] else opened.calibration
+    base = start or own
     (distributions, ages), labels, weights = distributions_of(found), bands_of(found), alike(found)
 
     def fit(which: NDArray[np.bool_]) -> Calibration:
         return fit_calibration(distributions[which], labels[which], ages, weights[which], base=base)
 
     groups = found["duplicate_group"].to_numpy(object)
-    gain = cross_fit(fit, distributions, labels, ages, groups, base or Calibration())
+    before = held(distributions, labels, ages, base or Calibration())
+    after = cross_fitted(fit, distributions, labels, ages, groups)
     fitted = fit(np.ones(len(found), bool))
     record = {
         "dataset": dataset.digest,
@@ -122,7 +133,7 @@ def calibrate(
     }
     pictures = short_digests(found["sha256"])
     _write(opened, facts, pictures if base is None else opened.pictures | pictures, output)
-    return Calibrated(fitted, found, chosen, base is not None, gain)
+    return Calibrated(fitted, found, chosen, base is not None, before, after)
 
 
 def default_splits(model: AgeModel, dataset: Dataset) -> tuple[str, ...]:

@@ -66,17 +66,16 @@ def held(
     )
 
 
-def cross_fit(
+def cross_fitted(
     fit: Callable[[NDArray[np.bool_]], Calibration],
     distributions: NDArray[np.floating],
     labels: NDArray[np.integer],
     ages: NDArray[np.floating],
     groups: NDArray[np.object_],
-    before: Calibration,
     *,
     seed: int = 0,
-) -> Gain:
-    """Measure what is gained: each face with a calibration that is learnt from the others.
+) -> pd.DataFrame:
+    """`held` of each face with a calibration that is learnt from the others.
 
     Args:
         fit: learns a calibration from the faces ``[N]`` that are marked.
@@ -84,19 +83,23 @@ def cross_fit(
         labels: ages ``[N]`` or bands of ages ``[N, 2]``, completed years.
         ages: ``[K]`` that the distributions are over.
         groups: ``[N]``; faces of one group, such as copies of a photo, are held out together.
-        before: the calibration that it is compared with.
-        seed: of the folds and the bootstrap.
+        seed: of the folds.
     """
     names, numbers = np.unique(groups, return_inverse=True)
     fold = np.random.default_rng(seed).permutation(len(names))[numbers] % FOLDS
-    first = held(distributions, labels, ages, before)
-    second = first.copy()
-    for each in range(FOLDS):
-        out = fold == each
-        second[out] = held(distributions[out], labels[out], ages, fit(~out)).to_numpy()
+    parts = []
+    for out in (fold == each for each in range(FOLDS)):
+        if out.any():
+            part = held(distributions[out], labels[out], ages, fit(~out))
+            parts.append(part.set_index(np.flatnonzero(out)))
+    return pd.concat(parts).sort_index()
+
+
+def gain(before: pd.DataFrame, after: pd.DataFrame, *, seed: int = 0) -> Gain:
+    """What changed between two tables of `held` of the same faces; `seed` is of the bootstrap."""
     return Gain(
         *(
-            paired(first[name].to_numpy(), second[name].to_numpy(), np.mean, seed)
+            paired(before[name].to_numpy(), after[name].to_numpy(), np.mean, seed)
             for name in Gain._fields
         )
     )

@@ -29,14 +29,14 @@ def verdict(result: Evaluation) -> list[Finding]:
 
 
 def gained(gain: Gain) -> Finding:
-    """Whether a calibration is better than the one before it, on faces held out of it."""
+    """Whether a model is better than the one before it, on faces held out of it."""
     error, covered = gain.error.difference, gain.covered
     off_before, off_after = (abs(value - COVERAGE) for value in (covered.first, covered.second))
     surely_wider = covered.difference.low > 0 or covered.difference.high < 0
     holds = off_after < off_before and surely_wider
     if error.low > 0 or (off_after > off_before and surely_wider):
         return Finding(
-            Status.POOR, "It is worse than before on faces that were held out: keep the old file."
+            Status.POOR, "It is worse than before on faces that were held out: keep what you had."
         )
     parts = ["its intervals hold more nearly what they say"] * holds
     parts += ["its estimates err less"] * (error.high < 0)

@@ -1,0 +1,55 @@
+"""`agelens finetune`: from a shipped model and one's own pictures to a model file, compared."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from agelens import DataError
+from agelens.cli import app as commands
+from agelens.data.manifest import Dataset
+from agelens.evaluation import calibrate, finetune
+from agelens.pipeline.model import AgeModel
+
+QUICK = [
+    "--set", "model.size=32", "--set", "stages=[{epochs=1, size=32}]",
+    "--set", "optimiser.batch_size=8", "--set", "workers=0", "--accelerator", "cpu",
+]  # fmt: skip
+
+
+def test_a_model_of_ones_own_is_compared_on_faces_that_it_has_not_seen(
+    dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (calibrate, finetune):
+        monkeypatch.setattr(module, "MIN_FACES", 1)
+    output = tmp_path / "mine.onnx"
+    options = ["-o", str(output), "--run", str(tmp_path / "run"), *QUICK]
+    done = CliRunner().invoke(commands, ["finetune", str(dataset.folder), *options])
+    assert done.exit_code == 0, done.output
+    found = re.search(
+        r"on (\d+) faces, calibrated on (\d+); compared with light on (\d+)", done.output
+    )
+    assert found
+    learnt, calibrated, compared = map(int, found.groups())
+    parts = {split: dataset.part(split) for split in ("train", "validation", "calibration", "test")}
+    sizes = {split: len(rows) for split, rows in parts.items()}
+    assert learnt == sizes["train"]
+    assert calibrated == sum(sizes.values()) - sizes["train"]
+    assert compared == sizes["calibration"] + sizes["test"]  # validation chose the epoch
+    assert "mean absolute error, years" in done.output
+    model = AgeModel(output)
+    assert model.calibration.faces == calibrated
+    assert model.calibrated_on(parts["test"]["sha256"]).all()
+    assert not model.calibrated_on(parts["train"]["sha256"]).any()
+
+
+def test_too_few_are_refused_before_anything_is_learnt(dataset: Dataset, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    options = ["-o", str(tmp_path / "mine.onnx"), "--run", str(run)]
+    done = CliRunner().invoke(commands, ["finetune", str(dataset.folder), *options])
+    assert isinstance(done.exception, DataError)
+    assert re.search(r"too few to tell .* 100 are needed", str(done.exception))
+    assert not run.exists()
