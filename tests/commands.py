@@ -26,3 +26,9 @@ def command(
         code = done.code
     assert isinstance(code, int | None)
     return code or 0, capfd.readouterr().err
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Every file below a folder, but for what is computed once and kept."""
+    files = (path for path in folder.rglob("*") if path.is_file() and "cache" not in path.parts)
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -63,12 +65,20 @@ class Journal:
             if not self._length:
                 self._write(self._head)
         except OSError as error:
+            if self._stream is not None:
+                self.__exit__()
             raise self._failed(error) from error
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._stream is not None:
+        assert self._stream is not None, "left without having been entered"
+        with suppress(OSError):  # of what was added: it has been said
             self._stream.close()
+        with suppress(OSError):
+            if self._length:
+                os.truncate(self.path, self._length)  # a line that did not fit is none
+            else:
+                self.path.unlink(missing_ok=True)
 
     def add(self, record: Any) -> None:
         """Write down a finished piece of work.
@@ -83,8 +93,10 @@ class Journal:
 
     def _write(self, line: str) -> None:
         assert self._stream is not None, "a journal is opened before records are added"
-        self._stream.write(f"{line}\n".encode())
+        written = f"{line}\n".encode()
+        self._stream.write(written)
         self._stream.flush()  # what a kill leaves
+        self._length += len(written)
 
     def _failed(self, error: OSError) -> OutputError:
         return OutputError(f"{self.path}: cannot be written ({error.strerror or error})")

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from commands import command
+from commands import command, contents
 from conftest import ASTRONAUT, ROOT
 
 from agelens.data.manifest import Dataset
@@ -204,9 +204,3 @@ def test_a_page_of_somebody_else_s_is_not_replaced(
     assert code == 1
     assert "index.html: is there already, and not of an earlier export" in said
     assert contents(tmp_path) == {"index.html": b"mine"}
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    """Every file below a folder, but for what is computed once and kept."""
-    files = (path for path in folder.rglob("*") if path.is_file() and "cache" not in path.parts)
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}

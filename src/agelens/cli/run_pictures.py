@@ -93,14 +93,15 @@ def _to_file(output: Path, work: _Work) -> None:
                     journal.add(record)
                 records.append(record)
                 faces += len(record["faces"])
-    except KeyboardInterrupt:
+        write_rows(output, records, decided=work.options.check is not None, inputs=work.inputs)
+    except (KeyboardInterrupt, OutputError):
         work.status.clear()
-        sys.stderr.write(
-            f"agelens: stopped after {len(records):,} pictures; "
-            "the same command with --resume goes on from there\n"
-        )
+        if journal.path.exists():
+            sys.stderr.write(
+                f"agelens: stopped after {len(records):,} pictures; "
+                "the same command with --resume goes on from there\n"
+            )
         raise
-    write_rows(output, records, decided=work.options.check is not None, inputs=work.inputs)
     journal.path.unlink()
     sys.stderr.write(f"agelens: {output}: {faces:,} faces in {len(records):,} pictures\n")
 

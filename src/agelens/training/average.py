@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from agelens.errors import CheckpointError
-from agelens.files import Inputs, atomic_path
+from agelens.files import Inputs
 from agelens.training.module import load_checkpoint, read_checkpoint
+from agelens.training.run_folder import write_checkpoint
 
 
 def average(checkpoints: Sequence[Path], target: Path) -> None:
@@ -52,8 +53,7 @@ def average(checkpoints: Sequence[Path], target: Path) -> None:
         "hyper_parameters": values,
         "state_dict": mean,
     }
-    with atomic_path(target, inputs=inputs) as partial:
-        torch.save(kept, partial)
+    write_checkpoint(kept, target, inputs)
 
 
 def _shapes(state: dict[str, Tensor]) -> dict[str, torch.Size]:

@@ -79,14 +79,17 @@ def _write_crops(
         image = load_image(dataset.root / row.path)  # type: ignore[attr-defined]
         return align_face(image, landmarks_of(row), dataset.template, size, margin=margin)
 
-    with atomic_path(path) as partial, ThreadPoolExecutor(os.cpu_count()) as pool:
-        # A name of its own, because NumPy adds ".npy" to others.
-        crops = np.lib.format.open_memmap(partial, "w+", np.uint8, (len(rows), side, side, 3))
+    about = {"descr": "|u1", "fortran_order": False, "shape": (len(rows), side, side, 3)}
+    with (
+        atomic_path(path) as partial,
+        partial.open("wb") as file,
+        ThreadPoolExecutor(os.cpu_count()) as pool,
+    ):
+        # Written, not mapped: on a full disk a mapped file ends the process.
+        np.lib.format.write_array_header_1_0(file, about)
         for index, made in enumerate(pool.map(crop, rows.itertuples())):
-            crops[index] = made
+            file.write(made.tobytes())
             progress(index + 1, len(rows))
-        crops.flush()
-        del crops
 
 
 def augmentation(augment: Augment, size: int) -> v2.Compose:

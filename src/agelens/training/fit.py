@@ -24,7 +24,7 @@ from torch.utils.data import DataLoader
 from agelens.ages import CLASSES
 from agelens.data.bands import Bands, bands_of
 from agelens.data.manifest import Dataset
-from agelens.errors import DataError, RecipeError
+from agelens.errors import DataError, OutputError, RecipeError
 from agelens.parallel import Progress, silent
 from agelens.training.crops import MARGIN, CropDataset, EpochSampler, aligned_crops, augmentation
 from agelens.training.epochs import EpochReport, Report, quiet, tell_nobody
@@ -44,6 +44,7 @@ from agelens.training.references import initial_file, teacher_files
 from agelens.training.run_folder import (
     BEST,
     LAST,
+    WholeCheckpoints,
     check_folder,
     claim_folder,
     mark_finished,
@@ -93,6 +94,7 @@ def fit(
         DataError: there is no validation part, or the pictures are gone.
         ModelError: a model file that the recipe names cannot be used.
         CheckpointError: a run that the recipe names cannot be used.
+        OutputError: `run` cannot be written: the disk is full, for example.
     """
     facts = run_facts(recipe, dataset, run)
     checkpoint = run / LAST
@@ -160,11 +162,12 @@ def fit(
     # Workers are forks: one that frees an ONNX Runtime session waits for its threads for ever.
     gc.collect()
     try:
-        trainer.fit(
-            module, loader, val_loader, ckpt_path=checkpoint if checkpoint.exists() else None
-        )
+        last = checkpoint if checkpoint.exists() else None
+        trainer.fit(module, loader, val_loader, ckpt_path=last)
     except SystemExit as error:  # how Lightning ends after Ctrl-C
         raise KeyboardInterrupt from error
+    except OSError as error:
+        raise OutputError(f"{run}: cannot be written ({error.strerror or error})") from error
     if trainer.is_global_zero:
         mark_finished(run)
     return run / BEST
@@ -258,6 +261,7 @@ def _trainer(
             strategy=frozen if several else "auto",
             precision="bf16-mixed" if _bfloat16(recipe, accelerator) else None,
             callbacks=callbacks,
+            plugins=WholeCheckpoints(),
             logger=loggers,
             gradient_clip_val=optimiser.clip_norm,
             enable_progress_bar=False,

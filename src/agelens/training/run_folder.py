@@ -2,20 +2,54 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 from typing import Any
 
+import torch
+from lightning.fabric.plugins import TorchCheckpointIO
 from pydantic import ValidationError
 
 from agelens.data.manifest import Dataset
 from agelens.errors import RecipeError
-from agelens.files import atomic_path
+from agelens.files import Inputs, atomic_path
 from agelens.training.recipe import Recipe
 from agelens.training.references import digests, sha256
 
 BEST, LAST = "best.ckpt", "last.ckpt"
 FACTS, FINISHED = "run.json", "finished.json"
+
+
+class WholeCheckpoints(TorchCheckpointIO):
+    """Checkpoints that are there whole or not at all, whatever ends the process.
+
+    Lightning's own are written elsewhere first, and copied where that is another disk.
+    """
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None
+    ) -> None:
+        """Write a checkpoint; there are no `storage_options`."""
+        del storage_options
+        write_checkpoint(checkpoint, Path(path))
+
+
+def write_checkpoint(checkpoint: dict[str, Any], path: Path, inputs: Inputs | None = None) -> None:
+    """Write what torch can save, whole or not at all.
+
+    Args:
+        checkpoint: what is written.
+        path: of the file.
+        inputs: files that must not be written over.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    with atomic_path(path, inputs=inputs) as partial:
+        # Through memory, because torch's own writer gives a full disk no error of the system.
+        torch.save(checkpoint, stream := io.BytesIO())
+        partial.write_bytes(stream.getbuffer())
 
 
 def run_facts(recipe: Recipe, dataset: Dataset, run: Path) -> dict[str, Any]:
