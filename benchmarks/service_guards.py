@@ -2,7 +2,7 @@
 
     python benchmarks/service_guards.py --json service-guards.json
 
-Four trials, each with a service of its own; "ok" says whether it holds what is asked of it:
+Five trials, each with a service of its own; "ok" says whether it holds what is asked of it:
 
 - neighbours: two clients at other addresses (127.0.0.2 and 127.0.0.3) send the costliest pictures
   that are let in, in turn. An honest client keeps at least 0.4 of the pictures per second that it
@@ -13,6 +13,7 @@ Four trials, each with a service of its own; "ok" says whether it holds what is 
   request fails.
 - hostile: 1,000 requests that are wrong in all kinds of ways. None is answered 500, and the service
   answers as before afterwards.
+- schema: schemathesis makes requests of the OpenAPI for three minutes, and finds nothing.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ import io
 import itertools
 import json
 import random
+import re
 import socket
 import struct
 import subprocess
@@ -215,6 +217,27 @@ def hostile(_: float, requests: int = 1000) -> dict[str, Any]:
     }
 
 
+def schema(seconds: float) -> dict[str, Any]:
+    """Requests that schemathesis makes of the OpenAPI."""
+    with (
+        socket.create_server(("127.0.0.1", 0), backlog=512) as listening,
+        serving(listening, "--jobs", "2"),
+    ):
+        address = f"http://127.0.0.1:{listening.getsockname()[1]}/openapi.json"
+        # No schema says what a picture is, so that some bodies are refused; keys are optional.
+        unfit = "positive_data_acceptance,ignored_auth"
+        command = [str(Path(sys.executable).with_name("st")), "run", address, "--no-color"]
+        command += ["--max-time", f"{3 * seconds:g}", "--max-examples", "100000", "--seed", "1"]
+        command += ["--continue-on-failure", "--exclude-checks", unfit]
+        run = subprocess.run(command, capture_output=True, text=True, check=False)
+    cases = re.search(r"(\d+) generated, (\d+) passed", run.stdout)
+    if cases is None:
+        raise SystemExit(f"schemathesis did not run:\n{run.stdout}{run.stderr}")
+    if run.returncode:
+        print(run.stdout, file=sys.stderr)
+    return {"generated": int(cases[1]), "passed": int(cases[2]), "ok": run.returncode == 0}
+
+
 def counted(times: int) -> Callable[[], bool]:
     left = iter(range(times))
     return lambda: next(left, None) is None
@@ -329,13 +352,21 @@ def _query(rng: random.Random) -> bytes:
     return _post(PHOTO[:100], "image/jpeg", f"/v1/estimate?{query}")
 
 
-TRIALS = {"neighbours": neighbours, "overload": overload, "restart": restart, "hostile": hostile}
+TRIALS = {
+    "neighbours": neighbours,
+    "overload": overload,
+    "restart": restart,
+    "hostile": hostile,
+    "schema": schema,
+}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("trials", nargs="*", metavar="TRIAL", help=f"[default: {' '.join(TRIALS)}]")
-    parser.add_argument("--seconds", type=float, default=60, help="of neighbours and overload")
+    parser.add_argument(
+        "--seconds", type=float, default=60, help="of neighbours and overload; a third of schema"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every figure here")
     options = parser.parse_args()
     if unknown := set(options.trials) - set(TRIALS):
