@@ -1,7 +1,16 @@
 /** Faces in a picture: box, landmarks, score. See `agelens/pipeline/detect.py`, which says why. */
 
-import { apply, invert, reduce, rint, sample } from "./align";
-import type { Box, Detection, DetectorConstants, Matrix, Pixels, Point, Size } from "./types";
+import { apply, invert } from "./align";
+import type {
+  Box,
+  Detection,
+  DetectorConstants,
+  Pixels,
+  Point,
+  Size,
+  ViewConstants,
+} from "./types";
+import { Pyramid, rounds, toMatrix, type View } from "./views";
 
 /** The network: a view `[height, width, 3]` to boxes `[A, 16]` and logits `[A]`. */
 export type Network = (
@@ -16,71 +25,11 @@ interface Candidate {
   score: number;
 }
 
-/** A rectangle of the picture: its centre, pixels of the view per pixel of the picture, its size in
- * the view, and the angle of its upper side. */
-interface View {
-  centre: Point;
-  scale: number;
-  size: Size;
-  angle: number;
-}
-
-/** A reduction of a picture: its scale across and down, and pixels. */
-interface Level {
-  across: number;
-  down: number;
-  image: Pixels;
-}
-
-/** A picture and reductions of it: a view is sampled from the smallest that is larger. */
-class Pyramid {
-  private readonly levels: Level[];
-
-  constructor(image: Pixels) {
-    this.levels = [{ across: 1, down: 1, image }];
-  }
-
-  /** Halve the smallest reduction until half of it were below a scale. */
-  halve(scale: number): void {
-    let { across, down, image } = this.levels.at(-1)!;
-    while (scale <= across / 2 && Math.min(image.width, image.height) > 1) {
-      const [width, height] = [Math.floor(image.width / 2), Math.floor(image.height / 2)];
-      image = reduce(image, [0, 0, 2 * width, 2 * height], width, height);
-      [across, down] = [across / 2, down / 2];
-      this.levels.push({ across, down, image });
-    }
-  }
-
-  /** Add the picture at just this scale, for views of large parts of it. */
-  reduce(scale: number): void {
-    this.halve(scale);
-    const { across, down, image } = this.levels.at(-1)!;
-    const width = Math.max(1, rint((image.width * scale) / across));
-    const height = Math.max(1, rint((image.height * scale) / down));
-    if (scale >= across || (width === image.width && height === image.height)) return;
-    this.levels.push({
-      across: (across * width) / image.width,
-      down: (down * height) / image.height,
-      image: reduce(image, [0, 0, image.width, image.height], width, height),
-    });
-  }
-
-  /** What a view shows; black beside the picture. */
-  pixels(view: View): Uint8Array {
-    const enough = this.levels.filter((level) => level.across >= 0.98 * view.scale);
-    const { across, down, image } = enough.at(-1) ?? this.levels[0]!;
-    const [a, b, c, d, e, f] = toMatrix(view);
-    const [p, q, r, s] = [a / across, b / down, d / across, e / down];
-    // Sampling has whole numbers at pixel centres; agelens at their corners.
-    const matrix: Matrix = [p, q, c + (p + q) / 2 - 0.5, r, s, f + (r + s) / 2 - 0.5];
-    return sample(image, invert(matrix), view.size, false);
-  }
-}
-
 export class FaceDetector {
   constructor(
     private readonly network: Network,
     private readonly known: DetectorConstants,
+    private readonly places: ViewConstants,
     private readonly minScore: number,
   ) {}
 
@@ -88,11 +37,8 @@ export class FaceDetector {
   async detect(image: Pixels): Promise<Detection[]> {
     const { width, height } = image;
     const pyramid = new Pyramid(image);
-    const [first] = this.known.borders;
     let kept: Candidate[] = [];
-    for (const border of this.known.borders) {
-      const views = [whole(width, height, border, this.known)];
-      if (border === first) views.push(...tiles(width, height, this.known));
+    for (const views of rounds(width, height, this.places)) {
       for (const view of [...views].sort((one, other) => other.scale - one.scale)) {
         pyramid.reduce(view.scale);
       }
@@ -157,12 +103,6 @@ export class FaceDetector {
   }
 }
 
-/** From the picture to the view. */
-function toMatrix({ centre: [x, y], scale, size: [width, height], angle }: View): Matrix {
-  const [cos, sin] = [scale * Math.cos(angle), scale * Math.sin(angle)];
-  return [cos, sin, width / 2 - cos * x - sin * y, -sin, cos, height / 2 + sin * x - cos * y];
-}
-
 /** The network's answer for one view, in picture pixels. */
 function decode(
   view: View,
@@ -199,54 +139,6 @@ function toDetections(candidates: Candidate[]): Detection[] {
   return candidates
     .sort((a, b) => b.side - a.side || a.centre[0] - b.centre[0] || a.centre[1] - b.centre[1])
     .map((face) => ({ box: boxOf(face), landmarks: face.points, score: face.score }));
-}
-
-/** The view of the whole picture with a border around. */
-function whole(
-  width: number,
-  height: number,
-  border: number,
-  { coarse_view, unit }: DetectorConstants,
-): View {
-  const around = 2 * border * Math.max(width, height);
-  const scale = coarse_view / (Math.max(width, height) + around);
-  const size: Size = [
-    units((width + around) * scale, unit),
-    units((height + around) * scale, unit),
-  ];
-  return { centre: [width / 2, height / 2], scale, size, angle: 0 };
-}
-
-/** The overlapping rectangles in which a large picture is searched. */
-function tiles(width: number, height: number, known: DetectorConstants): View[] {
-  const { tile_side, coarse_view, max_tiles_a_side } = known;
-  const longer = Math.max(width, height);
-  if (longer <= tile_side) return [];
-  const scale = coarse_view / Math.max(tile_side, longer / (0.75 * (max_tiles_a_side - 1) + 1));
-  const [tall, rows] = spread(height, scale, known);
-  const [wide, columns] = spread(width, scale, known);
-  return rows.flatMap((y) =>
-    columns.map((x): View => ({ centre: [x, y], scale, size: [wide, tall], angle: 0 })),
-  );
-}
-
-/** Tiles along one axis: their length in the view, and their centres in the picture. */
-function spread(
-  length: number,
-  scale: number,
-  { coarse_view, longest_tile, unit }: DetectorConstants,
-): [view: number, centres: number[]] {
-  const [needed, common] = [length * scale, coarse_view / 4];
-  const count = Math.max(1, Math.ceil((needed - common) / (longest_tile - common)));
-  const view = units((needed + (count - 1) * common) / count, unit);
-  const half = Math.min(view / scale, length) / 2;
-  const step = count === 1 ? 0 : (length - 2 * half) / (count - 1);
-  return [view, Array.from({ length: count }, (_, k) => half + k * step)];
-}
-
-/** The next side that a view can have. */
-function units(length: number, unit: number): number {
-  return unit * Math.ceil(Number((length / unit).toFixed(6)));
 }
 
 /** Of boxes that overlap, the best score stays; best first. */

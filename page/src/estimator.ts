@@ -32,7 +32,12 @@ export class AgeEstimator {
     detect: Network,
     private readonly model: AgeNetwork,
   ) {
-    this.detector = new FaceDetector(detect, manifest.constants.detector, manifest.min_score);
+    this.detector = new FaceDetector(
+      detect,
+      manifest.constants.detector,
+      manifest.constants.views,
+      manifest.min_score,
+    );
     this.calibration = new Calibration(manifest.age.metadata.calibration);
   }
 

@@ -76,7 +76,7 @@ export async function loadNetworks(
     crops: new ort.Tensor("uint8", data, [count, size, size, 3]),
   });
   const choice = gpu ? compute : "wasm";
-  const { coarse_view: side } = manifest.constants.detector;
+  const { coarse_view: side } = manifest.constants.views;
   const finder = await open(ort, detector, view(probe(side), [side, side]), choice);
   const reader = await open(ort, age, crops(probe(size), 1), choice);
   const used = new Set([finder.provider, reader.provider]);

@@ -105,18 +105,23 @@ export interface AgeModelFile extends ModelFile {
 
 /** Python's own constants, which `agelens.page.constants` collects. What each means is said there. */
 export interface DetectorConstants {
-  unit: number;
   stride: number;
-  coarse_view: number;
-  borders: number[];
   coarse_score: number;
   face: number;
   surroundings: number[];
   sure: number;
   overlap: number;
+}
+
+export interface ViewConstants {
+  unit: number;
+  coarse_view: number;
+  borders: number[];
   tile_side: number;
   longest_tile: number;
-  max_tiles_a_side: number;
+  max_tiles: number;
+  narrow: number;
+  longest_strip: number;
 }
 
 export interface MemoryConstants {
@@ -142,6 +147,7 @@ export interface Constants {
   images: { min_side: number };
   memory: MemoryConstants;
   quality: QualityConstants;
+  views: ViewConstants;
 }
 
 /** `models/manifest.json`. */

@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 import { FaceDetector, type Network } from "../src/detect";
 import { expectClose, golden, type RecordedView } from "./golden";
 
-const { detector } = golden.constants;
+const { detector, views: places } = golden.constants;
 const { min_score, pictures } = golden.detector.inputs;
 
 /** The network's recorded answers, one after the other. */
@@ -27,7 +27,7 @@ test.each(pictures.map((picture, index) => ({ ...picture, index })))(
   "picture $index: from the network's answers to Python's faces",
   async ({ width, height, views, index }) => {
     const image = { data: new Uint8Array(width * height * 3), width, height, step: 3 as const };
-    const found = await new FaceDetector(replay(views), detector, min_score).detect(image);
+    const found = await new FaceDetector(replay(views), detector, places, min_score).detect(image);
     expectClose(found, golden.detector.expected[index]);
   },
 );
@@ -35,14 +35,16 @@ test.each(pictures.map((picture, index) => ({ ...picture, index })))(
 test("known faces are followed with one view each, or two where they are unsure", async () => {
   const { width, height, views } = pictures[0]!;
   const image = { data: new Uint8Array(width * height * 3), width, height, step: 3 as const };
-  const known = await new FaceDetector(replay(views), detector, min_score).detect(image);
+  const known = await new FaceDetector(replay(views), detector, places, min_score).detect(image);
   const sizes: number[] = [];
   const blind: Network = async (_, [side, other]) => {
     sizes.push(side);
     const count = (side * other) / detector.stride ** 2;
     return { boxes: new Float32Array(count * 16), logits: new Float32Array(count).fill(-10) };
   };
-  expect(await new FaceDetector(blind, detector, min_score).follow(image, known)).toEqual([]);
+  expect(await new FaceDetector(blind, detector, places, min_score).follow(image, known)).toEqual(
+    [],
+  );
   const asked = detector.surroundings.flatMap((sides) => known.map(() => sides * detector.face));
   expect(sizes).toEqual(asked);
 });

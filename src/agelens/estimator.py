@@ -44,6 +44,7 @@ class AgeEstimator:
         coverage: of the intervals, over 0 and under 1.
         min_score: faces with a lower detector score, 0 to 1, are left out.
         max_pixels: larger pictures are refused before they are decoded.
+        crowd: also find the small faces of a crowd, for about five times the detector's work.
         detector: finds the faces; the built-in one by default.
         calibration: used instead of the model file's own.
 
@@ -61,6 +62,7 @@ class AgeEstimator:
         coverage: float = 0.9,
         min_score: float = 0.5,
         max_pixels: int = MAX_PIXELS,
+        crowd: bool = False,
         detector: Detector | None = None,
         calibration: Calibration | None = None,
     ) -> None:
@@ -71,6 +73,7 @@ class AgeEstimator:
             "coverage": coverage,
             "min_score": min_score,
             "max_pixels": max_pixels,
+            "crowd": crowd,
             "detector": detector,
             "calibration": calibration,
         }
@@ -80,7 +83,7 @@ class AgeEstimator:
             model = AgeModel(model, device=device, threads=threads)
             self._own.append(model)
         if detector is None:
-            detector = FaceDetector(device=device, threads=threads)
+            detector = FaceDetector(device=device, threads=threads, crowd=crowd)
             self._own.append(detector)
         self._model, self._detector = model, detector
         self._max_pixels = max_pixels

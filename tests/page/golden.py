@@ -124,8 +124,10 @@ class _Session:
 
 
 def detector_inputs() -> Json:
-    """What the network says of two pictures: one large enough for tiles, with two faces and a small
-    one; and one that a face fills, so that it is found with the wider border only.
+    """What the network says of four pictures.
+
+    One is large enough for tiles, with two faces and a small one; one is filled by a face, so that
+    it is found with the wider border only; one is long and narrow; one is upside down.
     """
     with Image.open(ROOT / "examples" / "astronaut.jpg") as image:
         portrait = np.array(image.convert("RGB"))
@@ -135,7 +137,11 @@ def detector_inputs() -> Json:
     turn = cv2.getRotationMatrix2D((225, 120), 20, 0.8)
     crowd[200:700, 800:1300] = cv2.warpAffine(portrait, turn, (500, 500))
     filled = cv2.resize(portrait[90:155, 195:260], (170, 170))
-    return {"min_score": 0.5, "pictures": [_recorded(image) for image in (crowd, filled)]}
+    narrow = np.full((900, 120, 3), 120, np.uint8)
+    narrow[700:810, 5:115] = cv2.resize(portrait[40:200, 146:306], (110, 110))
+    turned = np.ascontiguousarray(portrait[299::-1, 379:79:-1])
+    pictures = [_recorded(image) for image in (crowd, filled, narrow, turned)]
+    return {"min_score": 0.5, "pictures": pictures}
 
 
 def _recorded(image: NDArray[np.uint8]) -> Json:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import cv2
 import numpy as np
 import pytest
@@ -73,6 +75,75 @@ def test_small_faces_of_a_large_picture_are_found(
     for x, y in corners:
         away = [np.subtract(centre(face.box), (x + 80, y + 81)) for face in faces]
         assert min(np.hypot(*offset) for offset in away) < 15
+
+
+def scattered(
+    photo: NDArray[np.uint8], width: int, height: int, side: int, count: int
+) -> NDArray[np.uint8]:
+    """A picture with so many heads, none over another."""
+    rng = np.random.default_rng(side)
+    way = cv2.INTER_AREA if side < 160 else cv2.INTER_CUBIC
+    head = cv2.resize(photo[40:200, 146:306], (side, side), interpolation=way)
+    picture, places = np.full((height, width, 3), 96, np.uint8), list[tuple[int, int]]()
+    while len(places) < count:
+        x, y = int(rng.integers(width - side + 1)), int(rng.integers(height - side + 1))
+        if all(abs(x - left) > side or abs(y - top) > side for left, top in places):
+            picture[y : y + side, x : x + side] = head
+            places.append((x, y))
+    return picture
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "sides"),
+    [
+        (3000, 200, (60, 150, 200)),
+        (100, 1500, (40, 80, 100)),
+        (640, 60, (30, 60)),
+        (9000, 800, (110, 300, 800)),
+    ],
+)
+def test_long_narrow_pictures_are_like_others(
+    width: int,
+    height: int,
+    sides: tuple[int, ...],
+    detector: FaceDetector,
+    photo: NDArray[np.uint8],
+) -> None:
+    for side in sides:
+        assert len(detector.detect(scattered(photo, width, height, side, 3))) == 3
+
+
+def test_faces_of_100_pixels_in_24_megapixels(
+    detector: FaceDetector, photo: NDArray[np.uint8]
+) -> None:
+    assert len(detector.detect(scattered(photo, 6000, 4000, 144, 12))) == 12  # heads of 144
+
+
+def test_a_crowd_is_found_where_it_is_asked_for(
+    detector: FaceDetector, photo: NDArray[np.uint8]
+) -> None:
+    crowd = scattered(photo, 1200, 800, 50, 20)
+    assert len(detector.detect(crowd)) < 10
+    assert len(FaceDetector(threads=1, crowd=True).detect(crowd)) > 17
+
+
+def test_upside_down_costs_nothing_where_somebody_is_found(photo: NDArray[np.uint8]) -> None:
+    looks: list[tuple[int, ...]] = []
+    detector = FaceDetector(threads=1)
+    session = detector._session
+
+    class Counting:
+        def run(self, names: list[str], feed: dict[str, NDArray[np.uint8]]) -> list[Any]:
+            looks.append(feed["images"].shape)
+            return list(session.run(names, feed))
+
+    detector._session = Counting()
+    upright = np.ascontiguousarray(photo[:300, 80:380])
+    (face,) = detector.detect(upright)
+    assert len(looks) == 2  # the whole, and the face
+    (turned,) = detector.detect(np.ascontiguousarray(upright[::-1, ::-1]))
+    assert len(looks) > 5
+    assert np.abs(300 - turned.landmarks.to_array() - face.landmarks.to_array()).max() < 4
 
 
 def test_badly_lit_faces_are_found(detector: FaceDetector, photo: NDArray[np.uint8]) -> None:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from agelens.cli.common import Device, Jobs, Model, Resume, RowFile, app
+from agelens.cli.common import Crowd, Device, Jobs, Model, Resume, RowFile, app
 from agelens.cli.rows import OutputFormat
 from agelens.decide import AgeCheck
 
@@ -31,6 +31,7 @@ def decide(
     largest: Annotated[
         bool, typer.Option("--largest", help="Only each picture's largest face.")
     ] = False,
+    crowd: Crowd = False,
     model: Model = "light",
     device: Device = "auto",
     jobs: Jobs = None,
@@ -53,6 +54,7 @@ def decide(
         output=output,
         resume=resume,
         largest=largest,
+        crowd=crowd,
         model=model,
         device=device,
         jobs=jobs,

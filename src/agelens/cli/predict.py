@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from agelens.cli.common import Coverage, Device, Jobs, MinScore, Model, Resume, RowFile, app
+from agelens.cli.common import Coverage, Crowd, Device, Jobs, MinScore, Model, Resume, RowFile, app
 from agelens.cli.rows import OutputFormat
 
 
@@ -30,6 +30,7 @@ def predict(
     ] = False,
     min_score: MinScore = 0.5,
     coverage: Coverage = 0.9,
+    crowd: Crowd = False,
     model: Model = "light",
     device: Device = "auto",
     jobs: Jobs = None,
@@ -50,6 +51,7 @@ def predict(
         largest=largest,
         min_score=min_score,
         coverage=coverage,
+        crowd=crowd,
         model=model,
         device=device,
         jobs=jobs,

@@ -37,6 +37,7 @@ class Options:
     largest: bool = False
     min_score: float = 0.5
     coverage: float = 0.9
+    crowd: bool = False
     model: str = "light"
     device: str = "auto"
     jobs: int | None = None
@@ -122,6 +123,7 @@ class _Work:
             threads=1,
             min_score=options.min_score,
             coverage=options.coverage,
+            crowd=options.crowd,
         )
         names = [picture.name for picture in pictures]
         self.inputs = Inputs([*names, self._estimator.model.path])
@@ -137,6 +139,7 @@ class _Work:
             "coverage": options.coverage,
             "min_score": options.min_score,
             "largest": options.largest,
+            "crowd": options.crowd,
             "check": check and [check.age, check.challenge],
         }
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from agelens.cli.common import Coverage, Device, Model, app
+from agelens.cli.common import Coverage, Crowd, Device, Model, app
 
 if TYPE_CHECKING:
     from agelens.video.frames import Camera, VideoFile
@@ -60,6 +60,7 @@ def video(
     detect_every: DetectEvery = 5,
     min_score: MinScore = 0.5,
     coverage: Coverage = 0.9,
+    crowd: Crowd = False,
     model: Model = "light",
     device: Device = "auto",
 ) -> None:
@@ -79,6 +80,7 @@ def video(
             detect_every=detect_every,
             min_score=min_score,
             coverage=coverage,
+            crowd=crowd,
             model=model,
             device=device,
         )
@@ -101,6 +103,7 @@ def webcam(
     detect_every: DetectEvery = 5,
     min_score: MinScore = 0.5,
     coverage: Coverage = 0.9,
+    crowd: Crowd = False,
     model: Model = "light",
     device: Device = "auto",
 ) -> None:
@@ -124,6 +127,7 @@ def webcam(
             detect_every=detect_every,
             min_score=min_score,
             coverage=coverage,
+            crowd=crowd,
             model=model,
             device=device,
             window=shown,
@@ -140,6 +144,7 @@ def _follow(
     detect_every: int,
     min_score: float,
     coverage: float,
+    crowd: bool,
     model: str,
     device: str,
     window: bool = False,
@@ -151,7 +156,7 @@ def _follow(
     endings = [kind for kind in RowForm if rows is not None and rows.suffix == f".{kind}"]
     run(
         source,
-        AgeEstimator(model, device=device, min_score=min_score, coverage=coverage),
+        AgeEstimator(model, device=device, min_score=min_score, coverage=coverage, crowd=crowd),
         output=output,
         form=RowFormat(form or (endings or [RowForm.JSONL])[0]),
         rows=sys.stdout if rows is None else rows,

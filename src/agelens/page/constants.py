@@ -5,25 +5,12 @@ from __future__ import annotations
 from types import ModuleType
 from typing import Any
 
-from agelens.pipeline import detect, images, memory, quality
+from agelens.pipeline import detect, images, memory, quality, views
 
 _NAMES: dict[str, tuple[ModuleType, tuple[str, ...]]] = {
     "detector": (
         detect,
-        (
-            "UNIT",
-            "STRIDE",
-            "COARSE_VIEW",
-            "BORDERS",
-            "COARSE_SCORE",
-            "FACE",
-            "SURROUNDINGS",
-            "SURE",
-            "OVERLAP",
-            "TILE_SIDE",
-            "LONGEST_TILE",
-            "MAX_TILES_A_SIDE",
-        ),
+        ("STRIDE", "COARSE_SCORE", "FACE", "SURROUNDINGS", "SURE", "OVERLAP"),
     ),
     "images": (images, ("MIN_SIDE",)),
     "memory": (memory, ("DETECT_EVERY", "LOST_AFTER", "MEMORY", "FAULT_WEIGHT", "MIN_OVERLAP")),
@@ -37,6 +24,19 @@ _NAMES: dict[str, tuple[ModuleType, tuple[str, ...]]] = {
             "BRIGHTNESS",
             "MAX_YAW",
             "MAX_CUT_OFF",
+        ),
+    ),
+    "views": (
+        views,
+        (
+            "UNIT",
+            "COARSE_VIEW",
+            "BORDERS",
+            "TILE_SIDE",
+            "LONGEST_TILE",
+            "MAX_TILES",
+            "NARROW",
+            "LONGEST_STRIP",
         ),
     ),
 }
