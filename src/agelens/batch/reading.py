@@ -71,7 +71,7 @@ def _read(name: str, problem: str | None, storage: Storage) -> Loaded:
         if not web:
             raise
         return Loaded(name, UnreadableImageError(name, str(error.__cause__)))  # its host is gone
-    except OSError as error:
+    except (OSError, ValueError) as error:
         return Loaded(name, UnreadableImageError(name, why(error)))
     except Exception as error:
         if not web:

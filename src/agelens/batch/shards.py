@@ -139,11 +139,13 @@ def _at_address(name: str, storage: Storage, column: str | None) -> Iterator[Pic
     web = name.lower().startswith(("http://", "https://"))
     try:
         if not web and any(sign in name for sign in "*?["):
-            found = [one for one in storage.glob(name) if "/._" not in one]
-            if not found:
+            empty = True
+            for one in storage.glob(name):
+                if not PurePosixPath(one).name.startswith("._"):
+                    empty = False
+                    yield from _file(Picture(one, Path()), storage, column)
+            if empty:
                 yield Picture(name, Path(), "fits no file")
-            for one in found:
-                yield from _file(Picture(one, Path()), storage, column)
         elif web or name.lower().endswith((*TARS, *TABLES, *SUFFIXES)):
             yield from _file(Picture(name, Path()), storage, column)
         else:
@@ -155,7 +157,7 @@ def _at_address(name: str, storage: Storage, column: str | None) -> Iterator[Pic
                     yield Picture(one, Path())
             if empty:
                 yield Picture(name, Path(), "the folder holds no pictures; name tars by a glob")
-    except OSError as error:
+    except (OSError, ValueError) as error:
         yield Picture(name, Path(), why(error))
 
 

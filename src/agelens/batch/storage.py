@@ -8,22 +8,20 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
-from agelens.errors import AgelensError, MissingExtraError, OutputError
+from agelens.batch.stores import Store, store_of
+from agelens.errors import AgelensError, OutputError
 from agelens.files import atomic_path
 
 Result = TypeVar("Result")
 CHUNK = 4 << 20
 """Bytes of a large file in one request."""
-OBJECT_STORES = {"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "adl", "memory", "oci", "oss"}
-"""Stores in which an object appears when all of it is there; elsewhere it is renamed at the end."""
-PACKAGES = {"s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "az": "adlfs",
-            "abfs": "adlfs", "abfss": "adlfs", "http": "aiohttp", "https": "aiohttp"}  # fmt: skip
 _FINAL = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError)
-_NETWORK = {"HTTPClientError", "ClientConnectionError", "ClientPayloadError", "ServerError"}
-"""Names of the errors of botocore, aiohttp and azure that are no `OSError`, and may pass."""
+_NETWORK = {"HTTPClientError", "ConnectionError", "ClientConnectionError", "ClientPayloadError"}
+"""Names of the errors of botocore and aiohttp that are no `OSError`, and may pass."""
 
 
 class StorageError(AgelensError):
@@ -59,52 +57,29 @@ class Storage:
     anonymous: bool = False
     patience: float = 180.0
 
-    def locate(self, address: str) -> tuple[Any, str]:
-        """The file system of an address, and the path in it.
+    def store(self, address: str) -> Store:
+        """The store of an address.
 
         Raises:
             MissingExtraError: the package for such addresses is not installed.
-            AgelensError: there are no such addresses.
+            AgelensError: there are no such addresses, or no credentials for them.
         """
-        try:
-            from fsspec.core import url_to_fs
-
-            kind = address.partition("://")[0].lower()
-            options: dict[str, Any] = {}
-            if kind in ("s3", "s3a", "gs", "gcs", "az", "abfs", "abfss"):
-                options["use_listings_cache"] = False  # of millions of names, and out of date
-                if self.anonymous:
-                    options |= {"token": "anon"} if kind in ("gs", "gcs") else {"anon": True}
-            files, path = url_to_fs(address, **options)
-        except ImportError as error:
-            package = PACKAGES.get(kind, error.name or kind) if error.name != "fsspec" else "fsspec"
-            raise MissingExtraError(
-                f"{address}: needs {package}: pip install 'agelens[batch]' {package}"
-            ) from error
-        except ValueError as error:
-            raise AgelensError(f"{address}: {error}") from error
-        return files, path
+        return store_of(address, anonymous=self.anonymous, patience=self.patience)
 
     def read(self, address: str) -> bytes:
         """The bytes of a file.
 
         Raises:
             OSError: it is not there, or may not be read.
+            ValueError: the store cannot have such a file.
             StorageError: the store did not answer.
         """
         if not is_address(address):
             return Path(address).read_bytes()
-        files, path = self.locate(address)
-        data: bytes = self.patiently(address, lambda: files.cat_file(path))
-        return data
+        return self.patiently(address, lambda: self.store(address).read(address))
 
     def open(self, address: str) -> IO[bytes]:
-        """A large file, to be read piece by piece.
-
-        Raises:
-            OSError: it is not there, or may not be read.
-            StorageError: the store did not answer; reading raises it, too.
-        """
+        """A large file, to be read piece by piece; errors are those of `read`, then, too."""
         if not is_address(address):
             return Path(address).open("rb")
         return io.BufferedReader(_Remote(self, address), CHUNK)
@@ -120,26 +95,15 @@ class Storage:
             with atomic_path(Path(address)) as partial:
                 partial.write_bytes(data)
             return
-        files, path = self.locate(address)
-
-        def put() -> None:
-            if address.partition("://")[0].lower() in OBJECT_STORES:
-                files.pipe_file(path, data)
-            else:
-                files.makedirs(path.rpartition("/")[0], exist_ok=True)
-                files.pipe_file(f"{path}.partial", data)
-                files.mv(f"{path}.partial", path)
-
         try:
-            self.patiently(address, put)
-        except OSError as error:
+            self.patiently(address, lambda: self.store(address).write(address, data))
+        except (OSError, ValueError) as error:
             raise OutputError(f"{address}: cannot be written ({why(error)})") from error
 
     def remove(self, address: str) -> None:
         """Delete a file that is there."""
         if is_address(address):
-            files, path = self.locate(address)
-            self.patiently(address, lambda: files.rm_file(path))
+            self.patiently(address, lambda: self.store(address).remove(address))
         else:
             Path(address).unlink()
 
@@ -147,49 +111,46 @@ class Storage:
         """Names of the files directly in a folder, sorted; none if it is not there.
 
         Raises:
+            OSError: it may not be listed.
             StorageError: the store did not answer.
         """
         if not is_address(folder):
             return sorted(one.name for one in Path(folder).glob("*"))
-        files, path = self.locate(folder)
-        try:
-            found: list[str] = self.patiently(folder, lambda: files.ls(path, detail=False))
-        except FileNotFoundError:
-            return []
-        return sorted(name.rstrip("/").rpartition("/")[2] for name in found)
+        return sorted(self.patiently(folder, lambda: self.store(folder).names(folder)))
 
     def walk(self, folder: str) -> Iterator[str]:
         """Addresses of all files below a folder, at any depth, as the store lists them.
-
-        S3 is listed page by page, other stores folder by folder.
 
         Raises:
             OSError: it may not be listed.
             StorageError: the store did not answer.
         """
-        files, path = self.locate(folder)
-        if hasattr(files, "call_s3"):
-            yield from self._pages(files, path)
-            return
-        waiting = [path]
-        while waiting:
-            here = waiting.pop()
-            found = self.patiently(folder, partial(files.ls, here, detail=True))
-            inside = sorted(found, key=lambda one: one["name"])
-            waiting += [one["name"] for one in reversed(inside) if one["type"] == "directory"]
-            for one in inside:
-                if one["type"] == "file":
-                    yield str(files.unstrip_protocol(one["name"]))
+        return self._listed(folder, lambda: self.store(folder).walk(folder))
 
-    def glob(self, pattern: str) -> list[str]:
-        """Addresses that fit a pattern, sorted."""
-        files, path = self.locate(pattern)
-        found = self.patiently(pattern, lambda: files.glob(path, detail=True))
-        return [
-            files.unstrip_protocol(name)
-            for name, facts in sorted(found.items())
-            if facts["type"] == "file"
-        ]
+    def glob(self, pattern: str) -> Iterator[str]:
+        """Addresses that fit a pattern; errors as those of `walk`."""
+        return self._listed(pattern, lambda: self.store(pattern).glob(pattern))
+
+    def _listed(self, address: str, begin: Callable[[], Iterator[str]]) -> Iterator[str]:
+        """A listing that is begun again, and passed over as far as it was, if it breaks off."""
+        passed = 0
+
+        def begun() -> Iterator[str]:
+            return islice(begin(), passed, None)
+
+        listing = begun()
+
+        def following() -> str | None:
+            nonlocal listing
+            try:
+                return next(listing, None)
+            except Exception:
+                listing = begun()
+                raise
+
+        while (one := self.patiently(address, following)) is not None:
+            passed += 1
+            yield one
 
     def patiently(self, address: str, request: Callable[[], Result]) -> Result:
         """The result of a request, which is made again where its error may pass.
@@ -215,23 +176,9 @@ class Storage:
         except Exception as error:
             if may_pass(error):
                 raise StorageError(
-                    f"{address}: tried for {self.patience:.0f} seconds ({why(error)})"
+                    f"{address}: tried for {self.patience:g} seconds ({why(error)})"
                 ) from error
             raise
-
-    def _pages(self, files: Any, path: str) -> Iterator[str]:
-        bucket, _, prefix = path.partition("/")
-        request = {"Bucket": bucket, "Prefix": prefix.rstrip("/") + "/" if prefix else ""}
-        while True:
-            page = self.patiently(
-                f"s3://{path}", lambda: files.call_s3("list_objects_v2", **request)
-            )
-            for one in page.get("Contents", ()):
-                if not one["Key"].endswith("/"):
-                    yield f"s3://{bucket}/{one['Key']}"
-            if not page.get("IsTruncated"):
-                return
-            request["ContinuationToken"] = page["NextContinuationToken"]
 
 
 def why(error: BaseException) -> str:
@@ -245,8 +192,7 @@ class _Remote(io.RawIOBase):
 
     def __init__(self, storage: Storage, address: str) -> None:
         self._storage, self._address, self._place = storage, address, 0
-        self._files, self._path = storage.locate(address)
-        self._size = int(storage.patiently(address, lambda: self._files.size(self._path)))
+        self._size = storage.patiently(address, lambda: storage.store(address).size(address))
 
     def readable(self) -> bool:
         return True
@@ -259,12 +205,16 @@ class _Remote(io.RawIOBase):
         self._place = start + offset
         return self._place
 
+    def readall(self) -> bytes:
+        return b"".join(iter(lambda: self.read(CHUNK) or b"", b""))
+
     def readinto(self, buffer: Any) -> int:
         end = min(self._place + len(buffer), self._size)
         if end <= self._place:
             return 0
+        store, address = self._storage.store(self._address), self._address
         data = self._storage.patiently(
-            self._address, lambda: self._files.cat_file(self._path, self._place, end)
+            address, partial(store.read_range, address, self._place, end)
         )
         buffer[: len(data)] = data
         self._place += len(data)

@@ -53,7 +53,7 @@ __all__ = [
     "video",
 ]
 EXTRAS = {
-    "batch": ("fsspec", "ray", "tenacity"),
+    "batch": ("boto3", "botocore", "fsspec", "obstore", "ray", "tenacity"),
     "video": ("av", "supervision", "trackers"),
     "web": (
         "fastapi", "httpcore2", "httptools", "prometheus_client", "pydantic_settings",
