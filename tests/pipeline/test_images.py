@@ -18,6 +18,8 @@ from agelens import ImageError, ImageTooLargeError, UnreadableImageError
 from agelens.pipeline.formats import FORMATS
 from agelens.pipeline.images import ENOUGH, SUFFIXES, load_image, load_reduced
 
+LONGER = ENOUGH[0]
+
 
 def encode(image: Image.Image, kind: str, **options: object) -> bytes:
     stream = io.BytesIO()
@@ -278,11 +280,11 @@ def test_what_is_no_image_at_all_is_a_type_error() -> None:
         load_image(3)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("orientation", [1, 3, 6, 7])
+@pytest.mark.parametrize("orientation", [1, 6])
 def test_a_large_jpeg_is_decoded_with_fewer_pixels(
     photo: NDArray[np.uint8], orientation: int
 ) -> None:
-    large, exif = Image.fromarray(photo).resize((4 * ENOUGH + 5, 3 * ENOUGH)), Image.Exif()
+    large, exif = Image.fromarray(photo).resize((2 * LONGER + 5, LONGER + 9)), Image.Exif()
     exif[0x0112] = orientation
     for data in (
         encode(large, "JPEG", exif=exif),
@@ -292,18 +294,25 @@ def test_a_large_jpeg_is_decoded_with_fewer_pixels(
         reduced, size = load_reduced(data)
         whole = load_image(data)
         assert size == (whole.shape[1], whole.shape[0])
-        assert max(reduced.shape) == ENOUGH + 2  # a quarter, what is left over included
+        assert max(reduced.shape) == LONGER + 3  # a half, what is left over included
         likely = cv2.resize(whole, reduced.shape[1::-1], interpolation=cv2.INTER_AREA)
-        assert cv2.absdiff(likely, reduced).mean() < 1
+        assert cv2.absdiff(likely, reduced).mean() < 2
         with pytest.raises(ImageTooLargeError, match="are more than the limit"):
             load_reduced(data, max_pixels=size[0] * size[1] - 1)
 
 
 def test_all_else_is_decoded_with_all_its_pixels(photo: NDArray[np.uint8]) -> None:
-    large = Image.fromarray(photo).resize((2 * ENOUGH, ENOUGH))
+    large = Image.fromarray(photo).resize((2 * LONGER, LONGER))
     cut = encode(large, "JPEG")
-    nearly = Image.fromarray(photo).resize((2 * ENOUGH - 1, ENOUGH))
-    ways = [encode(nearly, "JPEG"), encode(large, "WEBP"), large, cut[: len(cut) * 99 // 100]]
+    nearly = Image.fromarray(photo).resize((2 * LONGER - 1, LONGER))
+    narrow = Image.fromarray(photo).resize((2 * LONGER, 2 * ENOUGH[1] - 1))
+    ways = [
+        encode(narrow, "JPEG"),
+        encode(nearly, "JPEG"),
+        encode(large, "WEBP"),
+        large,
+        cut[: len(cut) * 99 // 100],
+    ]
     for way in ways:
         reduced, size = load_reduced(way)
         np.testing.assert_array_equal(reduced, load_image(way))

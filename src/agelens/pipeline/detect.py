@@ -77,7 +77,7 @@ class FaceDetector:
 
     def __init__(self, *, device: str = "auto", threads: int = 0, crowd: bool = False) -> None:
         self._reopen = partial(FaceDetector, device=device, threads=threads, crowd=crowd)
-        self._crowd = crowd
+        self.crowd = crowd
         self._session = open_session(shipped("blazeface.onnx"), device=device)
         self._workers = Workers(threads, self._session)
 
@@ -110,7 +110,7 @@ class FaceDetector:
         """
         width, height = size or (image.shape[1], image.shape[0])
         pyramid, kept = Pyramid(image, (width, height)), list[_Candidate]()
-        for views in rounds(width, height, crowd=self._crowd):
+        for views in rounds(width, height, crowd=self.crowd):
             for view in sorted(views, key=lambda view: -view.scale):
                 pyramid.reduce(view.scale)
             coarse = [face for found in self._look(pyramid, views) for face in found]

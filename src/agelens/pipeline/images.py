@@ -26,9 +26,10 @@ the largest picture are decoded at most; of smaller ones, more."""
 EMPTY_PIXELS, EMPTY_RATIO = 16_000_000, 50_000
 """A picture of more pixels than the first, and more than the second for each byte of its file, is
 one plain colour: it costs much memory, and holds nobody."""
-ENOUGH = 1600
-"""Pixels of the longer side from which a photo is large: of a larger JPEG, `load_reduced` decodes a
-half, a quarter or an eighth of the pixels a side, whichever still has so many."""
+ENOUGH = (1600, 600)
+"""Pixels of the longer and of the shorter side: of a larger JPEG, `load_reduced` decodes a half, a
+quarter or an eighth of the pixels a side, whichever still has so many. The detector's coarse views
+need no more."""
 # fmt: off
 SUFFIXES = frozenset([
     ".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".apng", ".webp", ".gif", ".bmp", ".dib",
@@ -109,8 +110,8 @@ def load_reduced(
         bgr: of an array.
 
     Returns:
-        RGB uint8 ``[H, W, 3]``, with a longer side of `ENOUGH` or more where the whole picture has
-        so many; and width and height of the whole picture.
+        RGB uint8 ``[H, W, 3]``, with sides of `ENOUGH` or more where the whole picture has so many;
+        and width and height of the whole picture.
 
     Raises:
         ImageError: as `load_image` does.
@@ -208,7 +209,8 @@ def _decode(
 
 def _enough(width: int, height: int) -> tuple[int, int]:
     """The fewest pixels across and down that a large picture is decoded to."""
-    factor = max(1, max(width, height) // ENOUGH)
+    longer, shorter = max(width, height) // ENOUGH[0], min(width, height) // ENOUGH[1]
+    factor = max(1, min(longer, shorter))
     return max(1, width // factor), max(1, height // factor)
 
 

@@ -87,7 +87,8 @@ def find_faces(
 
     Args:
         image: as for `agelens.pipeline.images.load_image`.
-        detector: that finds the faces; only `FaceDetector` is given a reduction of the picture.
+        detector: that finds the faces; only `FaceDetector` is given a reduction of the picture, and
+            not where it looks for a crowd.
         min_score: of a face.
         least_side: of a face in the reduction, in pixels.
         max_pixels: of the whole picture.
@@ -96,7 +97,7 @@ def find_faces(
     Raises:
         ImageError: the image is missing, broken, too large or too small.
     """
-    if isinstance(detector, FaceDetector):
+    if isinstance(detector, FaceDetector) and not detector.crowd:
         pixels, size = load_reduced(image, max_pixels=max_pixels, bgr=bgr)
         found = detector.detect(pixels, min_score=min_score, size=size)
         scale = pixels.shape[1] / size[0]
