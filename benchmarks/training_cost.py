@@ -2,7 +2,8 @@
 
     python benchmarks/training_cost.py runs/NAME --json FILE
 
-Where a run went on from another's weights, give both, the last one last: their hours add up.
+Where a run went on from another's weights, give both, the last one last: their hours add up. A FILE
+that this script wrote stands for the runs that it is of.
 
 The log's rate of images a second at the end of each epoch gives its time; validation, a few percent
 more, is not in it. Power is not measured here: give what your machine draws.
@@ -22,6 +23,8 @@ from agelens.reporting.command import recorded_command
 
 def hours(run: Path) -> float:
     """Training time of a run, from all of its CSV logs (a resumed run has several)."""
+    if run.suffix == ".json":
+        return float(json.loads(run.read_text("utf-8"))["training_cost"]["hours"])
     batch = json.loads((run / "run.json").read_text("utf-8"))["recipe"]["optimiser"]["batch_size"]
     logs = [pd.read_csv(path) for path in sorted((run / "logs").glob("**/metrics.csv"))]
     if not logs:

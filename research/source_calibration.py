@@ -1,6 +1,6 @@
 """How well intervals hold on each source, with it in the calibration and without.
 
-    python research/source_calibration.py DIR light
+    python research/source_calibration.py DIR light --json benchmarks/results/light-left-out.json
 
 Calibrated on the calibration and validation crops of a joined dataset, measured on a source's own,
 held out in turn (two halves) where it is in. A band counts as covered by how much of what the model
@@ -21,8 +21,10 @@ from agelens.data.bands import alike, bands_of
 from agelens.data.manifest import Dataset
 from agelens.evaluation.cross_fitting import held
 from agelens.evaluation.fitting import fit_calibration
+from agelens.files import write_json
 from agelens.pipeline.calibration import Calibration
 from agelens.pipeline.model import AgeModel
+from agelens.reporting.command import recorded_command
 from agelens.training.crops import aligned_crops
 
 TEENS = (13, 17)
@@ -61,10 +63,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("data", type=Path)
     parser.add_argument("model")
+    parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     model = AgeModel(options.model)
     ages = model.ages.astype(float)
     mass, rows = answers(model, Dataset.load(options.data))
+    report: dict[str, dict[str, dict[str, float | None]]] = {}
     print("source, calibrated on, covered, width, width / error, teens P(18) > 0.5, > 0.9")
     for source in sorted(set(rows["source"])):
         for name, turns in [("as shipped", []), *ways(rows["source"], source)]:
@@ -84,11 +88,24 @@ def main() -> None:
                 f"{(teens > 0.5).mean():.1%}, {(teens > 0.9).mean():.1%}" if len(teens) else "–, –"
             )
             width, error = table["width"].mean(), table["error"].mean()
+            report.setdefault(source, {})[name] = {
+                "covered": round(float(table["covered"].mean()), 4),
+                "width": round(float(width), 2),
+                "width over error": round(float(width / error), 3),
+                "of 13 to 17, over even odds of 18": _fraction(teens > 0.5),
+                "of 13 to 17, over 0.9": _fraction(teens > 0.9),
+            }
             print(
                 f"{source}, {name}, {table['covered'].mean():.1%}, {width:.1f}, "
                 f"{width / error:.2f}, {sure}",
                 flush=True,
             )
+    if options.json:
+        write_json({"command": recorded_command(), "sources": report}, options.json)
+
+
+def _fraction(chosen: pd.Series) -> float | None:
+    return round(float(chosen.mean()), 4) if len(chosen) else None
 
 
 if __name__ == "__main__":
