@@ -29,7 +29,7 @@ def headline(reports: list[Report], others: dict[str, Report], left_out: Report)
     """The few figures of the README: the other sets first, then UTKFace."""
     first = reports[0]
     lines = [
-        f"The model `{first['model']}`, from the file to the age, on pictures that it has not seen;",
+        f"The model `{first['model']}`, from the file to the age, on pictures it has not seen;",
         "in brackets 95 % bootstrap intervals.",
         "",
         "| pictures | mean error, years | within 5 years | in the "

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 import tempfile
 import threading
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from agelens.errors import OutputError
+from agelens.errors import MissingExtraError, OutputError
 
 LONGEST_NAME = 255
 """Bytes that most file systems allow in a name."""
+BATCH = 4096
+"""Rows of a Parquet file that are written at once."""
 _CLAIMS = threading.Lock()
 
 
@@ -146,3 +149,50 @@ def _identity(path: str | os.PathLike[str]) -> tuple[int, int] | None:
     except (OSError, ValueError):
         return None
     return stat.st_dev, stat.st_ino
+
+
+@contextmanager
+def parquet_writer(
+    path: Path, columns: Mapping[str, str], *, inputs: Inputs | None = None
+) -> Iterator[Callable[[Mapping[str, Any]], None]]:
+    """What writes a row of a Parquet file; it appears whole at the end of the block.
+
+    Args:
+        path: of the file.
+        columns: their Arrow types, by name: "double", "int64" or "string".
+        inputs: files that must not be written over.
+
+    Raises:
+        MissingExtraError: without pyarrow.
+        OutputError: the file cannot be written, or is one of `inputs`.
+    """
+    try:
+        import pyarrow as pa
+        import pyarrow.json
+        from pyarrow import parquet
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("Parquet needs pyarrow: pip install pyarrow") from error
+    schema = pa.schema([(name, pa.type_for_alias(kind)) for name, kind in columns.items()])
+    parse = pyarrow.json.ParseOptions(explicit_schema=schema)
+    waiting: list[str] = []
+    with (
+        atomic_path(path, inputs=inputs) as partial,
+        parquet.ParquetWriter(partial, schema) as file,
+    ):
+
+        def flush() -> None:
+            # By way of JSON, because PyArrow imports pandas before it looks at Python's lists,
+            # which takes as long as twenty pictures.
+            lines = "\n".join(waiting).encode()
+            size = pyarrow.json.ReadOptions(block_size=len(lines) + 1)
+            if waiting:
+                file.write_table(pyarrow.json.read_json(io.BytesIO(lines), size, parse))
+            waiting.clear()
+
+        def write(row: Mapping[str, Any]) -> None:
+            waiting.append(json.dumps({name: row[name] for name in columns}))
+            if len(waiting) >= BATCH:
+                flush()
+
+        yield write
+        flush()

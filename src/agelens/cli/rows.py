@@ -13,8 +13,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from rich.cells import cell_len, set_cell_size
 
-from agelens.errors import MissingExtraError
-from agelens.files import Inputs, atomic_path, printable
+from agelens.files import Inputs, atomic_path, parquet_writer, printable
 
 if TYPE_CHECKING:
     from agelens.decide import AgeCheck
@@ -30,6 +29,10 @@ DIGITS = {"age": 1, "low": 1, "high": 1, "score": 3, "probability": 3} | dict.fr
     ("x1", "y1", "x2", "y2"), 1
 )
 """Digits after the point in rows for people and spreadsheets. JSON is not rounded."""
+KINDS = {"face": "int64", "faces": "int64"} | dict.fromkeys(
+    ("path", "quality", "error", "decision"), "string"
+)
+"""Types of the columns of Parquet that are no fractions."""
 ROW_ENDINGS = (".csv", ".jsonl", ".parquet")
 WIDE = 110
 """Columns of a terminal from which on the table also says where each face is."""
@@ -112,7 +115,11 @@ def write_rows(path: Path, records: Iterable[Record], *, decided: bool, inputs: 
         MissingExtraError: Parquet without pyarrow.
     """
     if path.suffix.lower() == ".parquet":
-        _write_parquet(path, records, decided=decided, inputs=inputs)
+        kinds = {name: KINDS.get(name, "double") for name in _columns(decided)}
+        with parquet_writer(path, kinds, inputs=inputs) as write_row:
+            for record in records:
+                for row in to_rows(record | {"path": printable(record["path"])}, decided=decided):
+                    write_row(row)
         return
     form = OutputFormat(path.suffix.lower()[1:])
     with (
@@ -123,30 +130,6 @@ def write_rows(path: Path, records: Iterable[Record], *, decided: bool, inputs: 
         for record in records:
             write(record)
         finish()
-
-
-def _write_parquet(path: Path, records: Iterable[Record], *, decided: bool, inputs: Inputs) -> None:
-    try:
-        import pyarrow as pa
-        from pyarrow import parquet
-    except ModuleNotFoundError as error:
-        raise MissingExtraError("Parquet needs pyarrow: pip install pyarrow") from error
-    kinds = dict.fromkeys(_columns(decided), pa.float64())
-    kinds |= dict.fromkeys(("path", "quality", "error", "decision") if decided else
-                           ("path", "quality", "error"), pa.string())  # fmt: skip
-    kinds |= {"face": pa.int64(), "faces": pa.int64()}
-    schema = pa.schema(list(kinds.items()))
-    waiting: list[Record] = []
-    with (
-        atomic_path(path, inputs=inputs) as partial,
-        parquet.ParquetWriter(partial, schema) as file,
-    ):
-        for record in records:
-            waiting += to_rows(record | {"path": printable(record["path"])}, decided=decided)
-            if len(waiting) >= 4096:
-                file.write_table(pa.Table.from_pylist(waiting, schema=schema))
-                waiting.clear()
-        file.write_table(pa.Table.from_pylist(waiting, schema=schema))
 
 
 def _columns(decided: bool) -> tuple[str, ...]:

@@ -17,16 +17,18 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from agelens.errors import MissingExtraError, OutputError
-from agelens.files import atomic_path
+from agelens.errors import OutputError
+from agelens.files import atomic_path, parquet_writer
 from agelens.video.sound import Sound
 from agelens.video.tracker import TrackedFace
 
 COLUMNS = (
     "frame", "time", "track", "age", "low", "high", "x1", "y1", "x2", "y2", "score", "quality",
 )  # fmt: skip
-BATCH = 4096
-"""Rows of Parquet that are written at once."""
+KINDS = dict.fromkeys(COLUMNS, "double") | {
+    "frame": "int64", "track": "int64", "quality": "string"
+}  # fmt: skip
+"""Types of the columns of Parquet."""
 TIME_BASE = Fraction(1, 90_000)
 """Unit of the annotated video's times, in seconds: MPEG's own, so that each frame keeps its."""
 
@@ -78,7 +80,7 @@ def row_writer(form: RowFormat, place: Path | TextIO | None) -> Iterator[WriteRo
     elif form is RowFormat.PARQUET:
         if not isinstance(place, Path):
             raise OutputError("Parquet is not for the terminal: name a file with --rows FILE")
-        with _parquet_writer(place) as write:
+        with parquet_writer(place, KINDS) as write:
             yield write
     elif not isinstance(place, Path):
         yield _text_writer(form, place)
@@ -109,32 +111,6 @@ def _text_writer(form: RowFormat, stream: TextIO) -> WriteRow:
         stream.flush()  # whoever reads along sees each row at once, and whole
 
     return write
-
-
-@contextmanager
-def _parquet_writer(path: Path) -> Iterator[WriteRow]:
-    try:
-        import pyarrow as pa
-        from pyarrow import parquet
-    except ModuleNotFoundError as error:
-        raise MissingExtraError("Parquet needs pyarrow: pip install pyarrow") from error
-    kinds = dict.fromkeys(COLUMNS, pa.float64())
-    kinds |= {"frame": pa.int64(), "track": pa.int64(), "quality": pa.string()}
-    schema = pa.schema(list(kinds.items()))
-    waiting: list[Row] = []
-    with atomic_path(path) as partial, parquet.ParquetWriter(partial, schema) as file:
-
-        def write(row: Row) -> None:
-            waiting.append(row)
-            if len(waiting) >= BATCH:
-                flush()
-
-        def flush() -> None:
-            file.write_table(pa.Table.from_pylist(waiting, schema=schema))
-            waiting.clear()
-
-        yield write
-        flush()
 
 
 class VideoWriter:
