@@ -169,6 +169,17 @@ def test_a_full_disk_and_a_closed_pipe_are_sentences() -> None:
     assert done.stderr == "agelens: the output was closed before all was written\n"
 
 
+def test_libraries_print_nothing_of_their_own(tmp_path: Path) -> None:
+    with Image.open(ASTRONAUT) as image:
+        image.save(tmp_path / "a.tif", compression="tiff_lzw")
+    data = bytearray((tmp_path / "a.tif").read_bytes())
+    data[3000:3004] = b"\xff\xff\xff\xff"
+    (tmp_path / "a.tif").write_bytes(data)
+    done = agelens("predict", "a.tif", cwd=tmp_path)
+    assert done.returncode == 1
+    assert done.stderr == b"agelens: a.tif: the image is broken (decoder error -2)\n"
+
+
 def test_names_are_text_in_any_encoding(photo_file: Path) -> None:
     folder = photo_file.parent
     names = ["IMG_1 [edited].jpg", "k[b]x.jpg", "照片.jpg", "new\nline.jpg"]

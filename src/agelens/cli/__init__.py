@@ -31,6 +31,7 @@ from agelens.cli import (
 )
 from agelens.cli.common import app
 from agelens.errors import AgelensError, MissingExtraError
+from agelens.pipeline.formats import silence_libtiff
 
 __all__ = [
     "app",
@@ -91,6 +92,7 @@ def _main(
 def main() -> None:
     """The `agelens` command. Errors become a sentence and an exit code here, and only here."""
     warnings.filterwarnings("ignore", module=r"PIL\.")  # what is broken beside the pixels
+    silence_libtiff()
     for stream in (sys.stdout, sys.stderr):  # names may hold what the terminal cannot show
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")

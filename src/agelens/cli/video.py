@@ -66,7 +66,7 @@ def video(
 ) -> None:
     """Follow every face of a video: a row for each frame and face, with an age that settles.
 
-    Ctrl-C ends it early with complete rows and a video that plays.
+    Ctrl-C ends it early with complete rows and a video that plays; the exit code is 130.
     """
     from agelens.video.frames import VideoFile
 
@@ -109,7 +109,7 @@ def webcam(
 ) -> None:
     """Follow every face before a camera, live; frames that come too fast are dropped.
 
-    Ctrl-C, or q in the window, stops; all files are complete then.
+    Ctrl-C, or q in the window, is its usual end: all files are complete then, the exit code is 0.
     """
     from agelens.video.frames import Camera
     from agelens.video.run import has_screen

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import ctypes
 import io
 import struct
 import zlib
+from contextlib import suppress
+from pathlib import Path
 
+import PIL
 from PIL import Image, UnidentifiedImageError, features
 
 from agelens.errors import UnreadableImageError
@@ -54,6 +58,20 @@ def open_image(data: bytes, name: str) -> Image.Image:
         heif: Image.Image = HeifImageFile(io.BytesIO(data))
         return heif
     return Image.open(io.BytesIO(data), formats=FORMATS)
+
+
+def silence_libtiff() -> None:
+    """Keep libtiff from printing: what is broken in a TIFF is raised by Pillow, too.
+
+    For processes of agelens's own, because it is so for all that reads TIFF in the process. Where
+    Pillow is not from a wheel of Linux or macOS, libtiff goes on printing.
+    """
+    package = Path(PIL.__file__).parent
+    for path in (*package.parent.glob("pillow.libs/libtiff*"), *package.glob(".dylibs/libtiff*")):
+        with suppress(OSError, AttributeError):
+            library = ctypes.CDLL(str(path))
+            library.TIFFSetErrorHandler(None)
+            library.TIFFSetWarningHandler(None)
 
 
 def _brands(data: bytes) -> set[bytes]:

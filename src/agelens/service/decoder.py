@@ -29,7 +29,7 @@ import numpy as np
 from agelens.errors import AgelensError, ImageError, ImageTooLargeError, UnreadableImageError
 from agelens.estimator import AgeEstimator
 from agelens.pipeline.detect import FaceDetector
-from agelens.pipeline.formats import open_image
+from agelens.pipeline.formats import open_image, silence_libtiff
 from agelens.pipeline.images import load_image
 from agelens.types import Face
 
@@ -239,6 +239,7 @@ def main() -> None:
             Path("/proc/self/oom_score_adj").write_text("1000")
     cv2.setNumThreads(1)  # there is a decoder for each processor
     warnings.simplefilter("ignore")  # Pillow's on sizes; `max_pixels` is the limit
+    silence_libtiff()
     questions = sys.stdin.buffer
     with contextlib.suppress(EOFError, BrokenPipeError, KeyboardInterrupt):
         try:
