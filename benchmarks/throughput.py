@@ -3,9 +3,9 @@
     python benchmarks/throughput.py examples/astronaut.jpg --json benchmarks/results/throughput.json
 
 `estimate_many` against `agelens predict`, and `agelens predict` with a file of rows and progress
-against without (at least 0.97 is wanted). Each way is a process of its own over the same copies
-of the picture that is given; its pictures a second are those of the whole process. Ratios are
-medians over the rounds.
+against without, of which at least 0.97 is wanted. Each way is a process of its own over the same
+copies of the picture that is given; its pictures a second are those of the whole process. Ratios
+are medians over the rounds.
 """
 
 from __future__ import annotations
