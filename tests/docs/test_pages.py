@@ -12,8 +12,7 @@ from urllib.parse import unquote, urlsplit
 
 import numpy as np
 import pytest
-from conftest import ASTRONAUT, ROOT, make_chip
-from documents import blocks_of, run_page
+from conftest import ROOT, make_chip
 from markdown_it import MarkdownIt
 from numpy.typing import NDArray
 from PIL import Image
@@ -21,7 +20,7 @@ from typer.main import get_command
 
 import agelens
 from agelens.cli import app
-from agelens.video.writers import VideoWriter
+from docs.documents import blocks_of, run_page
 
 DOCS = ROOT / "docs"
 GENERATED = {"cli.md", "http.md"}
@@ -36,24 +35,6 @@ TEXTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *PAGES]
 
 def name(page: Path) -> str:
     return page.relative_to(ROOT).as_posix()
-
-
-@pytest.fixture(scope="session")
-def belongings(photo: NDArray[np.uint8], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What the reader of a page has: a photo, a folder of photos, and a video."""
-    folder = tmp_path_factory.mktemp("reader")
-    shutil.copy(ASTRONAUT, folder / "photo.jpg")
-    photos = folder / "photos"
-    photos.mkdir()
-    shutil.copy(ASTRONAUT, photos / "eileen.jpg")
-    Image.fromarray(photo[:, ::-1]).save(photos / "mirrored.jpg", quality=95)
-    Image.fromarray(np.full((64, 64, 3), 128, np.uint8)).save(photos / "wall.png")
-    (photos / "broken.jpg").write_bytes(b"no picture")
-    video = VideoWriter(folder / "party.mp4", 25)
-    for shift in range(30):
-        video.write(np.roll(photo, 2 * shift, axis=1), shift / 25)
-    video.close()
-    return folder
 
 
 @pytest.fixture(scope="session")
