@@ -126,5 +126,6 @@ def export(
     """Write a checkpoint as the one model file that everything else uses."""
     from agelens.training.export import export as run
 
-    difference = run(checkpoint, output, data, flip=flip, int8=int8)
+    with progress_bar("Exporting") as bar:
+        difference = run(checkpoint, output, data, flip=flip, int8=int8, progress=updater(bar))
     typer.echo(f"{output}: within {difference:.1e} years of torch")

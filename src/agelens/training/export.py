@@ -17,6 +17,7 @@ from agelens.data.bands import bands_of, distance, mean_over_sources
 from agelens.data.manifest import Dataset
 from agelens.errors import ExportError
 from agelens.files import Inputs, atomic_path
+from agelens.parallel import Progress, silent
 from agelens.pipeline.calibration import quantile
 from agelens.pipeline.model import FORMAT, METADATA_KEY, AgeModel
 from agelens.training.crops import MARGIN, aligned_crops
@@ -42,6 +43,7 @@ def export(
     *,
     flip: bool = False,
     int8: bool = False,
+    progress: Progress = silent,
 ) -> float:
     """Write the model file.
 
@@ -55,6 +57,7 @@ def export(
             the checkpoint was trained on, where it was then.
         flip: average each crop with its mirror image, inside the graph.
         int8: quantise the checked file, with ranges from training crops; see `quantise`.
+        progress: called with the number of crops done and their total, for each pass anew.
 
     Returns:
         The largest difference in years between ONNX Runtime and torch on real crops, in floats.
@@ -71,12 +74,15 @@ def export(
     dataset = Dataset.load(data or Path(about["data"]))
     inputs = Inputs([checkpoint, *dataset.files()])
     inputs.refuse(target)
-    cached, rows = aligned_crops(dataset, "validation", size, margin=0.0)
+    cached, rows = aligned_crops(dataset, "validation", size, margin=0.0, progress=progress)
     labels = bands_of(rows)
     crops = np.array(cached)
     served = ServedNet(module.net, flip=flip).eval()
+    parts = []
     with torch.inference_mode():
-        parts = [served(torch.from_numpy(crops[i : i + 32])) for i in range(0, len(crops), 32)]
+        for start in range(0, len(crops), 32):
+            parts.append(served(torch.from_numpy(crops[start : start + 32])))
+            progress(min(start + 32, len(crops)), len(crops))
     years = np.arange(CLASSES)
     estimates = quantile(torch.cat(parts).numpy(), years, 0.5)
     error = mean_over_sources(distance(estimates, labels), rows)
@@ -110,7 +116,7 @@ def export(
                 f"{target}: not written: ONNX Runtime and torch differ by {difference:.4f} years"
             )
         if int8:
-            known, _ = aligned_crops(dataset, "train", size, margin=MARGIN)
+            known, _ = aligned_crops(dataset, "train", size, margin=MARGIN, progress=progress)
             ranges, whole, rounded = calibration_crops(known, MARGIN), partial.read_bytes(), np.inf
             for layers in FLOAT_LAYERS:
                 partial.write_bytes(whole)
