@@ -1,6 +1,6 @@
 r"""When a face's picture makes its age worse: error against each measure of `Quality`.
 
-    python benchmarks/quality_thresholds.py default DIR \
+    python benchmarks/quality_thresholds.py light DIR \
         --json benchmarks/results/quality-thresholds.json
 
 Two looks, both on validation; test pictures are not looked at. The split as it is: the error of
@@ -10,7 +10,8 @@ pictures: their error over that of the same faces as they were. Turned heads are
 occur, for a picture cannot be turned.
 
 The rule: a threshold stands where the error, made monotone (isotonic regression), reaches `RAISED`
-times what it should be. `agelens.pipeline.quality` holds the thresholds, rounded; where the error
+times what it should be. Intervals are too wide from where errors are `DOUBLED` times those of all
+faces. `agelens.pipeline.quality` holds the thresholds, rounded; where the error
 never reaches that, it says what its threshold stands on.
 """
 
@@ -20,7 +21,7 @@ import argparse
 import json
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -38,11 +39,22 @@ from agelens.files import atomic_path
 from agelens.parallel import default_jobs, map_in_order
 from agelens.pipeline.detect import main_face
 from agelens.pipeline.images import load_image
-from agelens.pipeline.quality import BRIGHTNESS, MAX_CUT_OFF, MAX_YAW, MIN_SHARPNESS, MIN_SIZE
+from agelens.pipeline.quality import (
+    BRIGHTNESS,
+    MAX_CUT_OFF,
+    MAX_STRETCH,
+    MAX_WIDTH,
+    MAX_YAW,
+    MIN_SCORE,
+    MIN_SHARPNESS,
+    MIN_SIZE,
+)
 
 Image = NDArray[np.uint8]
 RAISED = 1.3
-MEASURES = ("size", "sharpness", "brightness", "contrast", "yaw", "cut_off")
+DOUBLED = 2.0
+"""An interval is too wide to be of use where the error is so many times that of all faces."""
+MEASURES = ("size", "sharpness", "brightness", "contrast", "yaw", "cut_off", "stretch", "texture")
 BINS = 14
 """Of degraded copies, by their measure; each holds as many."""
 
@@ -71,6 +83,12 @@ def cut(image: Image, share: float) -> Image:
     return np.ascontiguousarray(kept)
 
 
+def stretched(image: Image, ratio: float) -> Image:
+    """The picture with a width of `ratio` times its share of the height."""
+    height, width = image.shape[:2]
+    return cv2.resize(image, (round(width * ratio**0.5), round(height / ratio**0.5)))
+
+
 @dataclass(frozen=True)
 class Family:
     """One way to spoil a picture: by how much, what measures it, and where the bad end is."""
@@ -92,6 +110,8 @@ FAMILIES = {
     "cut off": Family(
         cut, (0.15, -0.2, 0.25, -0.3, 0.35, -0.4, 0.45, -0.5), "cut_off", False, MAX_CUT_OFF
     ),
+    "narrow": Family(stretched, (0.9, 0.8, 0.7, 0.6), "stretch", True, MAX_STRETCH[0]),
+    "wide": Family(stretched, (1.15, 4 / 3, 1.5, 16 / 9), "stretch", False, MAX_STRETCH[1]),
 }  # fmt: skip
 
 
@@ -140,6 +160,22 @@ def threshold(table: pd.DataFrame, *, low_is_bad: bool) -> float | None:
     if first == 0:
         return float(place[0])
     return float(np.interp(RAISED, ratio[first - 1 : first + 1], place[first - 1 : first + 1]))
+
+
+def widths_and_scores(
+    found: pd.DataFrame, error: pd.Series, expected: pd.Series
+) -> dict[str, list[dict[str, float]]]:
+    """Errors by the width of intervals over those of all faces, and by the detector's score."""
+    everyone = pd.Series(error.mean(), index=error.index)
+    widths = curve(found["high"] - found["low"], error, everyone, 40)
+    scores = curve(
+        pd.Series([face.score for face in found["face"]], error.index), error, expected, 40
+    )
+    over = widths[widths["ratio"] >= DOUBLED]["min"]
+    place = over.min() if len(over) else None
+    print(f"unsure     width        now {MAX_WIDTH:6g}, by the rule {place}")
+    print(f"unlike     score        now {MIN_SCORE:6g}, of the lowest {scores.iloc[0].to_dict()}")
+    return {"width": records(widths), "score": records(scores)}
 
 
 def spoiled(
@@ -191,9 +227,7 @@ def main() -> None:
     if options.limit:
         rows = dataset.part("validation", missed=True).sample(options.limit, random_state=0)
         keep = dataset.manifest["path"].isin(rows["path"])
-        dataset = Dataset(
-            dataset.folder, dataset.root, dataset.manifest[keep], dataset.template, dataset.digest
-        )
+        dataset = replace(dataset, manifest=dataset.manifest[keep])
     found = predict_split(AgeEstimator(options.model, threads=1), dataset, "validation")
     found = found[found["predicted"].notna()]
     natural = measured(found)
@@ -213,6 +247,7 @@ def main() -> None:
         "threshold": threshold(turned, low_is_bad=False),
         "bins": records(turned),
     }
+    report["natural"] |= widths_and_scores(found, natural["error"], expected)
     estimator = AgeEstimator(options.model, threads=1)
     sample = found.sample(min(options.sample, len(found)), random_state=0)
     report["sample"] = len(sample)
@@ -236,7 +271,8 @@ def main() -> None:
     if flagged.any():
         ratio = natural.loc[flagged, "error"].sum() / expected[flagged].sum()
         report["flagged"] |= {"mae": float(natural.loc[flagged, "error"].mean()), "ratio": ratio}
-    for reason in (*FAMILIES, "turned"):
+    shown = [name for name in FAMILIES if name not in ("narrow", "wide")]
+    for reason in (*shown, "stretched", "drawn", "unlike a face", "unsure", "turned"):
         own = np.array([reason in reasons for reasons in natural["reasons"]])
         ratio = natural["error"][own].sum() / expected[own].sum() if own.any() else None
         report["flagged"][reason] = {"share": float(own.mean()), "ratio": ratio}

@@ -3,7 +3,7 @@
 import { alignFace } from "./align";
 import { Calibration, quantile } from "./calibration";
 import { FaceDetector, type Network } from "./detect";
-import { measureQuality } from "./quality";
+import { measureQuality, withInterval } from "./quality";
 import {
   type Detection,
   type Face,
@@ -52,10 +52,10 @@ export class AgeEstimator {
     const { size, template } = this.manifest.age.metadata;
     const known = this.manifest.constants.quality;
     const crops = new Uint8Array(detections.length * size * size * 3);
-    const qualities = detections.map(({ landmarks }, index) => {
+    const qualities = detections.map(({ landmarks, score }, index) => {
       const crop = alignFace(image, landmarks, template, size);
       crops.set(crop, index * crop.length);
-      return measureQuality(crop, landmarks, template, image.width, image.height, known);
+      return measureQuality(crop, landmarks, template, image.width, image.height, known, score);
     });
     return { detections, qualities, crops };
   }
@@ -72,9 +72,11 @@ export class AgeEstimator {
     age: number,
   ): Face[] {
     const { ages } = this.manifest.age.metadata;
+    const known = this.manifest.constants.quality;
     return distributions.map((distribution, index) => {
       const { box, landmarks, score } = detections[index]!;
       const calibrated = this.calibration.calibrated(distribution);
+      const judged = this.calibration.interval(calibrated, ages, known.width_coverage);
       const chance = calibrated.reduce((sum, mass, k) => (ages[k]! >= age ? sum + mass : sum), 0);
       return {
         age: quantile(calibrated, ages, 0.5),
@@ -82,7 +84,7 @@ export class AgeEstimator {
         box,
         landmarks: Object.fromEntries(LANDMARKS.map((name, k) => [name, landmarks[k]!])),
         score,
-        quality: qualities[index]!,
+        quality: withInterval(qualities[index]!, judged.high - judged.low, known),
         at_least: { [age]: chance },
         distribution: calibrated,
         ages,

@@ -11,6 +11,7 @@ export function measureQuality(
   width: number,
   height: number,
   known: QualityConstants,
+  score = 1,
 ): Quality {
   const grey = atSide(toGrey(crop), known.side);
   const matrix = fitSimilarity(template, landmarks.slice(0, template.length));
@@ -24,22 +25,36 @@ export function measureQuality(
   const light = meanAndDeviation(grey);
   const measured = {
     size: Math.hypot(matrix[0], matrix[3]),
-    sharpness: meanAndDeviation(laplacian(grey)).deviation,
+    sharpness: sharpness(grey, light.deviation, known.rounding),
     brightness: light.mean / 255,
     contrast: light.deviation / 255,
     yaw: yaw(landmarks, known.nose_depth),
     cut_off: 1 - area(clip(square, width, height)) / area(square),
+    stretch: stretch(landmarks, known.stretch),
+    texture: texture(grey, known.unclipped),
   };
+  const turned = Math.abs(measured.yaw) > known.max_yaw;
+  const [narrowest, widest] = known.max_stretch;
   const faults: Record<Fault, boolean> = {
     small: measured.size < known.min_size,
     blurred: measured.sharpness < known.min_sharpness,
     dark: measured.brightness < known.brightness[0],
     bright: measured.brightness > known.brightness[1],
-    turned: Math.abs(measured.yaw) > known.max_yaw,
+    turned,
     "cut off": measured.cut_off > known.max_cut_off,
+    stretched: !turned && (measured.stretch < narrowest || measured.stretch > widest),
+    drawn: measured.texture < known.min_texture,
+    "unlike a face": score < known.min_score,
+    unsure: false, // `withInterval` knows
   };
   const reasons = (Object.keys(faults) as Fault[]).filter((name) => faults[name]);
   return { ...measured, reasons };
+}
+
+/** With "unsure" among its reasons where the interval, `width` years wide, is of no use. */
+export function withInterval(quality: Quality, width: number, known: QualityConstants): Quality {
+  if (width <= known.max_width) return quality;
+  return { ...quality, reasons: [...quality.reasons, "unsure"] };
 }
 
 /** OpenCV's fixed-point weights. */
@@ -71,6 +86,37 @@ function laplacian(grey: Float64Array): Float64Array {
   });
 }
 
+/** The median of the gradient's size over its mean, where nothing is black or white. */
+function texture(grey: Float64Array, [darkest, brightest]: readonly [number, number]): number {
+  const size = Math.sqrt(grey.length);
+  const mirror = (i: number) => (i < 0 ? 1 : i >= size ? size - 2 : i);
+  const steps: number[] = [];
+  grey.forEach((value, i) => {
+    if (value < darkest || value > brightest) return;
+    const [x, y] = [i % size, Math.floor(i / size)];
+    const [left, right] = [mirror(x - 1), mirror(x + 1)];
+    const [above, below] = [mirror(y - 1) * size, mirror(y + 1) * size];
+    const across = (row: number) => grey[row + right]! - grey[row + left]!;
+    const down = (column: number) => grey[below + column]! - grey[above + column]!;
+    steps.push(
+      Math.abs(across(above) + 2 * across(y * size) + across(below)) +
+        Math.abs(down(left) + 2 * down(x) + down(right)),
+    );
+  });
+  const total = steps.reduce((sum, step) => sum + step, 0);
+  if (!total) return 1;
+  steps.sort((a, b) => a - b);
+  const half = steps.length >> 1;
+  const median = steps.length % 2 ? steps[half]! : (steps[half - 1]! + steps[half]!) / 2;
+  return (median * steps.length) / total;
+}
+
+function sharpness(grey: Float64Array, spread: number, rounding: number): number {
+  if (!spread) return 0;
+  const detail = meanAndDeviation(laplacian(grey)).deviation ** 2 - rounding;
+  return Math.sqrt(Math.max(0, detail)) / spread;
+}
+
 function meanAndDeviation(values: Float64Array): { mean: number; deviation: number } {
   const mean = values.reduce((sum, v) => sum + v, 0) / values.length;
   const squares = values.reduce((sum, v) => sum + (v - mean) ** 2, 0);
@@ -86,6 +132,32 @@ function yaw(landmarks: readonly Point[], noseDepth: number): number {
   const offset =
     ((nose[0] - (right[0] + left[0]) / 2) * x + (nose[1] - (right[1] + left[1]) / 2) * y) / width;
   return (Math.atan2(offset, noseDepth) * 180) / Math.PI;
+}
+
+/** By how much the picture seems stretched across the face, 1 for not at all. */
+function stretch(landmarks: readonly Point[], weights: readonly number[]): number {
+  const [rightEye, leftEye, , mouth, rightEar, leftEar] = landmarks as Point[];
+  const eyes = [(rightEye![0] + leftEye![0]) / 2, (rightEye![1] + leftEye![1]) / 2] as const;
+  const [x, y] = [mouth![0] - eyes[0], mouth![1] - eyes[1]];
+  const length = x * x + y * y;
+  // In units of that distance: along the face, and across it.
+  const place = (ear: Point) => {
+    const [u, v] = [ear[0] - eyes[0], ear[1] - eyes[1]];
+    return [(u * x + v * y) / length, (v * x - u * y) / length] as const;
+  };
+  const [right, left] = length
+    ? [place(rightEar!), place(leftEar!)]
+    : [
+        [0, 0.5],
+        [0, -0.5],
+      ];
+  const evidence = [
+    1,
+    Math.log(Math.max(Math.abs(right[1]! - left[1]!), 0.1)),
+    (right[0]! + left[0]!) / 2,
+    (right[1]! + left[1]!) ** 2,
+  ];
+  return Math.exp(evidence.reduce((sum, value, k) => sum + weights[k]! * value, 0));
 }
 
 /** The part of a convex shape inside the picture (Sutherland and Hodgman, CACM 1974). */

@@ -44,7 +44,17 @@ export interface Interval {
   coverage: number;
 }
 
-export type Fault = "small" | "blurred" | "dark" | "bright" | "turned" | "cut off";
+export type Fault =
+  | "small"
+  | "blurred"
+  | "dark"
+  | "bright"
+  | "turned"
+  | "cut off"
+  | "stretched"
+  | "drawn"
+  | "unlike a face"
+  | "unsure";
 
 export interface Quality {
   size: number;
@@ -53,6 +63,8 @@ export interface Quality {
   contrast: number;
   yaw: number;
   cut_off: number;
+  stretch: number;
+  texture: number;
   reasons: Fault[];
 }
 
@@ -137,9 +149,17 @@ export interface QualityConstants {
   min_size: number;
   side: number;
   min_sharpness: number;
+  rounding: number;
   brightness: [least: number, most: number];
   max_yaw: number;
   max_cut_off: number;
+  stretch: number[];
+  max_stretch: [narrowest: number, widest: number];
+  min_score: number;
+  min_texture: number;
+  unclipped: [darkest: number, brightest: number];
+  max_width: number;
+  width_coverage: number;
 }
 
 export interface Constants {

@@ -10,7 +10,13 @@ const HINTS: Record<Face["quality"]["reasons"][number], string> = {
   bright: "Too bright: less light",
   turned: "Turned: face the camera",
   "cut off": "Cut off: move into the picture",
+  stretched: "Stretched: the picture is too wide or too narrow",
+  drawn: "Drawn: ages are those of photographs",
+  "unlike a face": "Hardly a face: look into the camera",
+  unsure: "Unsure: nearly any age is possible",
 };
+/** What whoever is before the camera cannot change. */
+const GIVEN: readonly string[] = ["stretched", "drawn", "unsure"];
 /** Ages that the bars and curves span: 0 to 116, each year its own width. */
 const YEARS = 117;
 
@@ -164,7 +170,7 @@ for (const part of ["boxes", "labels", "faces"]) {
 /** What whoever is before the camera can do for a better estimate; nothing once the face is good. */
 export function guide(faces: readonly Face[]): void {
   const [face] = faces;
-  const [reason] = face?.quality.reasons ?? [];
+  const reason = face?.quality.reasons.find((one) => !GIVEN.includes(one));
   get("guide").hidden = face !== undefined && reason === undefined;
   const words = reason ? HINTS[reason] : "Move your face into the oval";
   const text = get("guide").firstElementChild!;

@@ -65,7 +65,10 @@ interface Golden {
     }[]
   >;
   quality: Part<
-    { template: Point[]; faces: { image: Packed; landmarks: Point[]; side: number }[] },
+    {
+      template: Point[];
+      faces: { image: Packed; landmarks: Point[]; side: number; score: number; width: number }[];
+    },
     Quality[]
   >;
   memory: Part<{ frames: { distribution: number[]; reasons: Fault[] }[] }, number[][]>;

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { alignFace } from "../src/align";
-import { measureQuality } from "../src/quality";
+import { measureQuality, withInterval } from "../src/quality";
 import { LANDMARKS } from "../src/types";
 import { golden, unpack } from "./golden";
 
@@ -9,11 +9,12 @@ const { template, faces } = golden.quality.inputs;
 
 test.each(faces.map((face, index) => ({ ...face, index })))(
   "face $index has Python's quality",
-  ({ image, landmarks, side, index }) => {
+  ({ image, landmarks, side, score, width: years, index }) => {
     const pixels = unpack(image);
     const crop = alignFace(pixels, landmarks, template, side);
     const { width, height } = pixels;
-    const found = measureQuality(crop, landmarks, template, width, height, known);
+    const measured = measureQuality(crop, landmarks, template, width, height, known, score);
+    const found = withInterval(measured, years, known);
     const { reasons, ...measures } = golden.quality.expected[index]!;
     expect(found.reasons).toEqual(reasons);
     for (const [name, value] of Object.entries(measures)) {

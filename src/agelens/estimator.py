@@ -25,6 +25,7 @@ from agelens.pipeline.images import (
 )
 from agelens.pipeline.model import AgeModel
 from agelens.pipeline.preprocess import Detector, FaceCrops, crop_faces, find_faces
+from agelens.pipeline.quality import WIDTH_COVERAGE, with_interval
 from agelens.types import Detection, Face, Interval
 
 
@@ -246,6 +247,10 @@ class AgeEstimator:
         calibrated = self._calibration.calibrated(distributions)
         ages = quantile(calibrated, years, 0.5)
         ends = intervals(calibrated, years, self._calibration, coverage)
+        judged = ends
+        if coverage != WIDTH_COVERAGE:
+            judged = intervals(calibrated, years, self._calibration, WIDTH_COVERAGE)
+        widths = judged[:, 1] - judged[:, 0]
         return tuple(
             Face(
                 float(age),
@@ -253,12 +258,12 @@ class AgeEstimator:
                 found.box,
                 found.landmarks,
                 found.score,
-                quality,
+                with_interval(quality, float(width)),
                 distribution,
                 years,
             )
-            for age, (low, high), found, quality, distribution in zip(
-                ages, ends, crops.detections, crops.qualities, calibrated, strict=True
+            for age, (low, high), width, found, quality, distribution in zip(
+                ages, ends, widths, crops.detections, crops.qualities, calibrated, strict=True
             )
         )
 

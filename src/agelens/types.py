@@ -98,13 +98,17 @@ class Quality:
 
     Attributes:
         size: side in pixels of the face's square in the picture, forehead to chin.
-        sharpness: standard deviation of the Laplacian of the aligned face, grey levels.
+        sharpness: standard deviation of the Laplacian of the aligned face over that of its grey
+            levels.
         brightness: mean of the aligned face, 0 black to 1 white.
         contrast: standard deviation of the aligned face, 0 to about 0.5.
         yaw: degrees by which the head is turned to the picture's right; a rough estimate.
         cut_off: fraction of the aligned face that lies outside the picture, 0 to 1.
-        reasons: which measures are out of bounds: "small", "blurred", "dark", "bright", "turned" or
-            "cut off"; empty for a good face.
+        stretch: how much wider the face seems, for its height, than faces are; a rough estimate.
+        texture: median of the aligned face's gradient over its mean; low in drawings.
+        reasons: what makes an estimate doubtful: "small", "blurred", "dark", "bright", "turned",
+            "cut off", "stretched", "drawn", "unlike a face" (the detector was hardly sure) or
+            "unsure" (the interval of 90 % is too wide to be of use); empty for a good face.
     """
 
     size: float
@@ -113,6 +117,8 @@ class Quality:
     contrast: float
     yaw: float
     cut_off: float
+    stretch: float = 1.0
+    texture: float = 1.0
     reasons: tuple[str, ...] = ()
 
     @property

@@ -26,7 +26,7 @@ from agelens.pipeline.align import align_face, fit_similarity, warp
 from agelens.pipeline.calibration import Calibration, density_rank, intervals, quantile
 from agelens.pipeline.detect import FaceDetector
 from agelens.pipeline.memory import FaceMemory, frame_weight
-from agelens.pipeline.quality import measure_quality
+from agelens.pipeline.quality import measure_quality, with_interval
 from agelens.types import Box, Face, Interval, Landmarks, Quality
 
 ROOT = Path(__file__).parent.parent.parent
@@ -247,15 +247,19 @@ def calibrated(inputs: Json) -> Any:
 
 
 def quality_inputs() -> Json:
-    """A good face, cut larger than it is measured; a small one, turned and half outside."""
+    """A good face, cut larger than it is measured; a small one, turned and half outside, of which
+    nothing is sure; one that is too narrow.
+    """
     away = [[-6.5, 3], [-1, 3.5], [1.5, 6], [-3, 9], [-8, 4], [1, 4.5]]
     image = picture()
+    narrow = [[0.5 * x + 20, y] for x, y in LANDMARKS]
     dark = pack((unpack(image) // 32).astype(np.uint8))
     return {
         "template": TEMPLATE,
         "faces": [
-            {"image": image, "landmarks": LANDMARKS, "side": 160},
-            {"image": dark, "landmarks": away, "side": 128},
+            {"image": image, "landmarks": LANDMARKS, "side": 160, "score": 0.9, "width": 30},
+            {"image": dark, "landmarks": away, "side": 128, "score": 0.5, "width": 60},
+            {"image": image, "landmarks": narrow, "side": 128, "score": 0.9, "width": 45},
         ],
     }
 
@@ -266,7 +270,9 @@ def qualities(inputs: Json) -> Any:
     def measure(face: Json) -> Json:
         image, landmarks = unpack(face["image"]), Landmarks.from_array(np.array(face["landmarks"]))
         crop = align_face(image, landmarks, template, face["side"])
-        quality = measure_quality(crop, landmarks, template, image.shape[1], image.shape[0])
+        height, width = image.shape[:2]
+        quality = measure_quality(crop, landmarks, template, width, height, face["score"])
+        quality = with_interval(quality, face["width"])
         return asdict(quality) | {"reasons": list(quality.reasons)}
 
     return [measure(face) for face in inputs["faces"]]
@@ -283,7 +289,7 @@ def memory_inputs() -> Json:
 def remembered(inputs: Json) -> Any:
     memory, means = None, []
     for time, frame in enumerate(inputs["frames"]):
-        weight = frame_weight(Quality(0, 0, 0, 0, 0, 0, tuple(frame["reasons"])))
+        weight = frame_weight(Quality(0, 0, 0, 0, 0, 0, 1, 1, tuple(frame["reasons"])))
         distribution = np.array(frame["distribution"])
         if memory is None:
             memory = FaceMemory.start(distribution, weight, time)

@@ -14,7 +14,7 @@ YOUNG, OLD = np.array([1.0, 0]), np.array([0.0, 1])
 def test_a_frame_with_faults_counts_less() -> None:
     good = Quality(100, 20, 0.5, 0.2, 0, 0)
     assert frame_weight(good) == 1
-    assert frame_weight(Quality(30, 2, 0.5, 0.2, 0, 0, ("small", "blurred"))) < 0.1
+    assert frame_weight(Quality(30, 2, 0.5, 0.2, 0, 0, 1, 1, ("small", "blurred"))) < 0.1
 
 
 def test_the_mean_is_weighted() -> None:

@@ -36,7 +36,7 @@ class Measure(NamedTuple):
 MEASURES = (
     Measure("brightness", "brightness", "mean, 0 black to 1 white", "darkest", "brightest"),
     Measure("contrast", "contrast of the face", "deviation of grey / 255", "least", "most"),
-    Measure("sharpness", "sharpness of the face", "standard deviation of the Laplacian",
+    Measure("sharpness", "sharpness of the face", "deviation of the Laplacian / of grey",
             "most blurred", "sharpest, or noisy"),
     Measure("effective_side", "side that the detail needs", "pixels", "most enlarged", ""),
     Measure("green_red", "cast from green to red", "Lab a", "greenest", "reddest"),

@@ -50,13 +50,16 @@ class QualityV1(Schema):
     """What may make this estimate worse than others."""
 
     size: float = Field(description="Side of the face in the picture, pixels.")
-    sharpness: float = Field(description="Of the Laplacian, grey levels.")
+    sharpness: float = Field(description="Of the Laplacian, over that of the grey levels.")
     brightness: float = Field(description="0 black to 1 white.")
     contrast: float = Field(description="0 to about 0.5.")
     yaw: float = Field(description="Degrees by which the head is turned; a rough estimate.")
     cut_off: float = Field(description="Fraction of the face that is outside the picture, 0 to 1.")
+    stretch: float = Field(description="How much wider the face seems than faces are.")
+    texture: float = Field(description="Low where areas are flat, as in drawings.")
     reasons: list[str] = Field(
-        description="Of small, blurred, dark, bright, turned and cut off; empty for a good face."
+        description="Of small, blurred, dark, bright, turned, cut off, stretched, drawn, unlike a "
+        "face and unsure; empty for a good face."
     )
 
 
@@ -140,11 +143,13 @@ class EstimateV1(Schema):
                                     "score": 0.97,
                                     "quality": {
                                         "size": 214.0,
-                                        "sharpness": 21.3,
+                                        "sharpness": 0.21,
                                         "brightness": 0.52,
                                         "contrast": 0.21,
                                         "yaw": -2.1,
                                         "cut_off": 0.0,
+                                        "stretch": 1.02,
+                                        "texture": 0.61,
                                         "reasons": [],
                                     },
                                     "at_least": {"18": 0.99},
