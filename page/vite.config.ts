@@ -1,6 +1,7 @@
 import { readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { gzipSync } from "node:zlib";
 import { defineConfig, type Plugin } from "vite";
+import { MARKED, textOf } from "./src/texts";
 
 const runtime = "node_modules/onnxruntime-web/dist/ort-wasm-simd-threaded";
 const out = "../src/agelens/page/static";
@@ -52,13 +53,30 @@ function finish(): Plugin {
   };
 }
 
+/** The English texts, where `index.html` names them: for whoever has no script yet. */
+function fillTexts(): Plugin {
+  const html: Record<string, string> = { ariaLabel: "aria-label", alt: "alt" };
+  return {
+    name: "texts",
+    transformIndexHtml: (page) =>
+      Object.entries(MARKED).reduce((text, [attribute, property]) => {
+        const marked = new RegExp(`(<[^>]*?)( alt="")?( ${attribute}="(\\w+)")([^>]*>)`, "g");
+        return text.replaceAll(marked, (_, start, __, mark, name, end) =>
+          property === "textContent"
+            ? `${start}${mark}${end}${textOf(name)}`
+            : `${start}${mark} ${html[property]}="${textOf(name)}"${end.replace(' alt=""', "")}`,
+        );
+      }, page),
+  };
+}
+
 export default defineConfig({
   base: "./", // works under any path
   define: {
     __WASM_BYTES__: pack(`${runtime}.wasm`).length,
     __GPU_BYTES__: pack(`${runtime}.jspi.wasm`).length,
   },
-  plugins: [finish()],
+  plugins: [fillTexts(), finish()],
   resolve: { conditions: ["onnxruntime-web-use-extern-wasm", "module", "browser", "import"] },
   worker: { format: "es" },
   build: {

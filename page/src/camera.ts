@@ -1,13 +1,14 @@
 /** The camera: opened, described in plain words where it cannot be, read frame by frame. */
 
+import { texts } from "./texts";
+
 /** Longer side of the frames that are looked at; what is shown is the camera's own. */
 const FRAME_SIDE = 640;
 
-const WORDS: Record<string, string> = {
-  NotAllowedError:
-    "The camera was refused. Allow it for this page in the browser's settings, or choose a picture.",
-  NotFoundError: "No camera was found. Connect one, or choose a picture.",
-  NotReadableError: "The camera is busy in another program. Close that one, or choose a picture.",
+const WORDS: Record<string, "refused" | "noCamera" | "busyCamera"> = {
+  NotAllowedError: "refused",
+  NotFoundError: "noCamera",
+  NotReadableError: "busyCamera",
 };
 
 function release(stream: MediaStream): void {
@@ -37,7 +38,7 @@ export class Camera {
     this.stop();
     const mine = this.turns;
     if (!navigator.mediaDevices) {
-      throw new Error("The camera needs a safe page: open this one over https, or on localhost.");
+      throw new Error(texts().unsafe);
     }
     try {
       const stream = await navigator.mediaDevices.getUserMedia({
@@ -51,7 +52,8 @@ export class Camera {
     } catch (error) {
       if (mine === this.turns) this.stop();
       const { name, message } = error as DOMException;
-      throw new Error(WORDS[name] ?? `The camera cannot be used (${message}).`);
+      const known = WORDS[name];
+      throw new Error(known ? texts()[known] : texts().noUse(message));
     }
   }
 

@@ -1,6 +1,7 @@
 /** This device as what answers: the page's side of the worker. */
 
-import type { Compute } from "./model";
+import type { Compute, Computes } from "./model";
+import { language, texts } from "./texts";
 import type { Manifest, Picture } from "./types";
 import type { Order, Report } from "./worker";
 
@@ -16,13 +17,13 @@ export async function fetchManifest(): Promise<Manifest> {
     if (!response.ok) throw new Error(`status ${response.status}`);
     return (await response.json()) as Manifest;
   } catch (error) {
-    throw new Error(`the page could not be loaded fully (${(error as Error).message}); reload it`);
+    throw new Error(texts().pageFailed((error as Error).message));
   }
 }
 
 export class Device {
-  /** Resolves, with what computes in words, once the models are loaded. */
-  readonly ready: Promise<string>;
+  /** Resolves, with what computes, once the models are loaded. */
+  readonly ready: Promise<Computes>;
   private readonly worker = new Worker(new URL("./worker.ts", import.meta.url), { type: "module" });
   private readonly waiting = new Map<number, Waiting>();
   private count = 0;
@@ -33,7 +34,7 @@ export class Device {
     progress: (loaded: number, total: number) => void,
   ) {
     this.ready = new Promise((resolve, reject) => {
-      this.worker.addEventListener("error", () => reject(new Error("this browser cannot run it")));
+      this.worker.addEventListener("error", () => reject(new Error(texts().cannotRun)));
       this.worker.addEventListener("message", ({ data }: MessageEvent<Report>) => {
         if (data.kind === "progress") progress(data.loaded, data.total);
         else if (data.kind === "ready") resolve(data.compute);
@@ -43,6 +44,7 @@ export class Device {
       });
     });
     const models = new URL("models/", document.baseURI).href;
+    this.speak();
     this.send({ kind: "load", manifest, models, compute });
   }
 
@@ -57,6 +59,11 @@ export class Device {
     await this.ready;
     const time = performance.now() / 1000;
     return this.ask((id) => this.send({ kind: "frame", id, bitmap, time, age }, [bitmap]));
+  }
+
+  /** Tell the worker which language is spoken now. */
+  speak(): void {
+    this.send({ kind: "speak", language: language() });
   }
 
   /** Another camera: nobody is known. */

@@ -1,9 +1,8 @@
 /** The pictures that were chosen: a strip of them where there are several, and what is taken away. */
 
 import { drawn, type Result, save, toJson, toTable } from "./results";
+import { texts } from "./texts";
 import { get } from "./view";
-
-const countWords = (count: number, thing: string) => `${count} ${thing}${count === 1 ? "" : "s"}`;
 
 export class Gallery {
   results: Result[] = [];
@@ -14,8 +13,8 @@ export class Gallery {
     get("copy").hidden = !navigator.clipboard;
     get("copy").addEventListener("click", async () => {
       await navigator.clipboard.writeText(toTable(this.results, "\t"));
-      get("copy").textContent = "Copied";
-      setTimeout(() => (get("copy").textContent = "Copy the table"), 2000);
+      get("copy").textContent = texts().copied;
+      setTimeout(() => (get("copy").textContent = texts().copy), 2000);
     });
     const text = (content: string, type: string) => new Blob([content], { type });
     get("save-csv").addEventListener("click", () => {
@@ -53,7 +52,12 @@ export class Gallery {
   /** Everything that was found, in words. */
   summary(): string {
     const count = this.results.reduce((sum, { picture }) => sum + (picture?.faces.length ?? 0), 0);
-    return `${countWords(this.results.length, "picture")}, ${countWords(count, "face")}`;
+    return `${texts().pictures(this.results.length)}, ${texts().faces(count)}`;
+  }
+
+  /** Say it all again, in another language. */
+  translate(): void {
+    this.update();
   }
 
   private thumbnail(result: Result): HTMLElement {
@@ -78,7 +82,7 @@ export class Gallery {
       const button = get("pictures").children[index]!.firstElementChild!;
       button.ariaCurrent = `${result === this.current}`;
       const { picture, error } = result;
-      const words = picture ? countWords(picture.faces.length, "face") : error ? "not read" : "…";
+      const words = picture ? texts().faces(picture.faces.length) : error ? texts().notRead : "…";
       button.querySelector("small")!.textContent = words;
     });
     get("results").hidden = !this.results.some(({ picture }) => picture?.faces.length);

@@ -4,9 +4,12 @@ import exampleUrl from "../../examples/astronaut.jpg?url";
 import { Camera } from "./camera";
 import { Device, fetchManifest } from "./device";
 import { Gallery } from "./gallery";
-import type { Compute } from "./model";
+import { adviceFor, lightOf } from "./guide";
+import { offerLanguages } from "./language";
+import type { Compute, Computes } from "./model";
 import type { Result } from "./results";
 import { ask, ServiceError } from "./service";
+import { language, texts } from "./texts";
 import type { Manifest, Picture } from "./types";
 import { describe, get, guide, showFaces } from "./view";
 
@@ -39,38 +42,49 @@ function say(words: string, bad = false, more = ""): void {
 }
 
 const NOBODY: Picture = { width: 1, height: 1, faces: [] };
-const NO_FACE = "No face was found. A closer or brighter picture may help.";
+/** What this device computes with, again in words; nothing until that is known. */
+let sayAbout = () => {};
 
-const countWords = (count: number) => (count === 1 ? "One face" : `${count} faces, largest first`);
+function wordsOfComputes({ providers, threads }: Computes): string {
+  const words = { webgpu: texts().graphics, wasm: texts().processor(threads) };
+  return providers.map((provider) => words[provider]).join(` ${texts().and} `);
+}
+
+function nameCamera(): void {
+  get("camera").textContent = camera.on ? texts().stopCamera : texts().useCamera;
+}
 
 const sentence = (words: string) => `${words[0]!.toUpperCase()}${words.slice(1)}.`;
 
 /** This device; its models are loaded at the first call, with a bar. */
 function load(manifest: Manifest): Device {
   if (device) return device;
-  const megabytes = (bytes: number) => (bytes / 1e6).toFixed(1);
+  const one = { minimumFractionDigits: 1, maximumFractionDigits: 1 };
+  const megabytes = (bytes: number) => (bytes / 1e6).toLocaleString(language(), one);
   const bar = get<HTMLProgressElement>("progress");
   const label = document.querySelector<HTMLElement>("#loading label")!;
   const compute = new URLSearchParams(location.search).get("compute") ?? "auto";
   get("loading").hidden = false;
-  label.textContent = "Loading the model";
+  label.textContent = texts().loading;
   device = new Device(manifest, compute as Compute, (loaded, total) => {
     bar.value = loaded / total;
     label.textContent =
-      loaded < total
-        ? `Loading the model: ${megabytes(loaded)} of ${megabytes(total)} MB`
-        : "Preparing the model";
+      loaded < total ? texts().loaded(megabytes(loaded), megabytes(total)) : texts().preparing;
   });
   device.ready.then(
     (computes) => {
       get("loading").hidden = true;
-      const { name, licence } = manifest.age.metadata;
-      get("about").textContent =
-        `agelens ${manifest.version}, model ${name} (${licence.replace(/\.$/, "")}), on this device's ${computes}.`;
+      sayAbout = () => {
+        const { name, licence } = manifest.age.metadata;
+        const words = wordsOfComputes(computes);
+        const short = licence.replace(/\.$/, "");
+        get("about").textContent = texts().about(manifest.version, name, short, words);
+      };
+      sayAbout();
     },
     (error: Error) => {
       get("loading").hidden = true;
-      say(`The model could not be loaded: ${error.message}. Reload the page to try again.`, true);
+      say(texts().modelFailed(error.message), true);
     },
   );
   return device;
@@ -110,7 +124,7 @@ function clear(): void {
 const isLocked = (error: unknown) => error instanceof ServiceError && error.status === 401;
 
 function wordsOf(error: unknown, name: string): string {
-  if (isLocked(error)) return "The service asks for a key; enter it below.";
+  if (isLocked(error)) return texts().enterKey;
   const { message } = error as Error;
   return error instanceof ServiceError ? sentence(message) : `${name}: ${message}.`;
 }
@@ -133,7 +147,7 @@ async function show(result: Result): Promise<void> {
   const summary = gallery.results.length > 1 ? `${gallery.summary()}. ` : "";
   if (!picture) return say(`${summary}${result.error}`, true);
   const prefix = summary && `${summary}${result.file.name}: `;
-  const words = picture.faces.length ? countWords(picture.faces.length) : NO_FACE;
+  const words = picture.faces.length ? texts().found(picture.faces.length) : texts().noFace;
   const details = picture.faces.map(describe).join("; ");
   say(`${prefix}${words}`, false, details && `: ${details}`);
 }
@@ -142,10 +156,10 @@ async function showFiles(files: readonly File[]): Promise<void> {
   stopCamera();
   const mine = ++turn;
   clear();
-  say("Looking for faces …");
+  say(texts().looking);
   gallery.start(files);
   for (const [index, result] of gallery.results.entries()) {
-    if (index) say(`Looking for faces … ${index + 1} of ${files.length}`);
+    if (index) say(texts().lookingAt(index + 1, files.length));
     try {
       const picture = await estimate(result.file);
       if (mine === turn) gallery.settle(result, { picture });
@@ -163,11 +177,11 @@ async function startCamera(): Promise<void> {
   const mine = ++turn;
   gallery.start([]);
   clear();
-  say("Waiting for the camera …");
+  say(texts().waiting);
   try {
     await camera.start(() => {
       stopCamera();
-      say("The camera was taken away. Connect it again, or choose a picture.", true);
+      say(texts().taken, true);
     });
   } catch (error) {
     if (mine !== turn) return;
@@ -178,7 +192,7 @@ async function startCamera(): Promise<void> {
   if (mine !== turn) return; // whoever raised it has stopped this camera
   const several = await camera.several();
   if (mine !== turn) return;
-  get("camera").textContent = "Stop the camera";
+  nameCamera();
   get("turn").hidden = !several;
   stage("video", video.videoWidth / video.videoHeight);
   device?.forget().catch(() => {}); // that it could not be loaded is said already
@@ -187,6 +201,7 @@ async function startCamera(): Promise<void> {
     try {
       const frame = await camera.frame();
       const shown = await createImageBitmap(frame);
+      const light = lightOf(shown);
       const picture = await estimateFrame(frame);
       if (!camera.on || mine !== turn) return;
       stage("video", video.videoWidth / video.videoHeight); // a phone may have been turned
@@ -195,8 +210,8 @@ async function startCamera(): Promise<void> {
       [still.width, still.height] = [shown.width, shown.height];
       still.getContext("bitmaprenderer")!.transferFromImageBitmap(shown);
       showFaces(picture, camera.mirrored, true);
-      guide(picture.faces);
-      say(picture.faces.length ? countWords(picture.faces.length) : "No face in view");
+      guide(adviceFor(picture.faces[0], light, Math.max(picture.width, picture.height)));
+      say(picture.faces.length ? texts().found(picture.faces.length) : texts().notInView);
       times.push(performance.now());
       if (times.length > 30) times.shift();
       const rate = (1000 * (times.length - 1)) / (times.at(-1)! - times[0]!);
@@ -206,7 +221,7 @@ async function startCamera(): Promise<void> {
       if (mine !== turn) return;
       stopCamera();
       get("unlock").hidden = !isLocked(error);
-      say(wordsOf(error, "The camera's picture"), true);
+      say(wordsOf(error, texts().cameraPicture), true);
     }
   }
 }
@@ -217,7 +232,7 @@ function stopCamera(): void {
   clear();
   stage("empty");
   say("");
-  get("camera").textContent = "Use the camera";
+  nameCamera();
   get("turn").hidden = true;
 }
 
@@ -230,9 +245,7 @@ function take(files: FileList | undefined, otherwise: string): void {
 function sayWhere(): void {
   const away = send.checked;
   get("privacy").classList.toggle("away", away);
-  get("privacy").textContent = away
-    ? "Pictures are sent to the service."
-    : "Pictures never leave this device.";
+  get("privacy").textContent = away ? texts().away : texts().here;
 }
 
 function again(): void {
@@ -255,7 +268,7 @@ get("example").addEventListener("click", async () => {
 });
 document.addEventListener("paste", (event) => {
   if (event.target instanceof HTMLInputElement) return;
-  take(event.clipboardData?.files, "The clipboard holds no picture.");
+  take(event.clipboardData?.files, texts().emptyClipboard);
 });
 for (const name of ["dragover", "dragleave", "drop"]) {
   document.addEventListener(name, (event) => {
@@ -264,7 +277,7 @@ for (const name of ["dragover", "dragleave", "drop"]) {
   });
 }
 document.addEventListener("drop", (event) => {
-  take(event.dataTransfer?.files, "What was dropped is no picture file; save it first.");
+  take(event.dataTransfer?.files, texts().notDropped);
 });
 send.addEventListener("change", () => {
   sayWhere();
@@ -280,12 +293,25 @@ get("unlock").addEventListener("submit", (event) => {
   again();
 });
 
+offerLanguages(get<HTMLSelectElement>("language"), () => {
+  device?.speak();
+  sayWhere();
+  sayAbout();
+  nameCamera();
+  say("");
+  gallery.translate();
+  if (gallery.current?.picture) void show(gallery.current);
+});
 sayWhere();
 // Where a page may have none, as over plain http, it works all the same.
 navigator.serviceWorker?.register("service-worker.js").catch(() => {});
 try {
   const manifest = await known;
   get("remote").hidden = manifest.service === null;
+  get("links").hidden = !Object.keys(manifest.links).length;
+  for (const link of get("links").querySelectorAll("a")) {
+    link.href = manifest.links[link.dataset.link!] ?? "";
+  }
   load(manifest);
 } catch (error) {
   get("loading").hidden = true;

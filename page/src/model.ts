@@ -7,6 +7,7 @@ import cpuBinary from "onnxruntime-web/ort-wasm-simd-threaded.wasm?url";
 import type * as Ort from "onnxruntime-web/wasm";
 import type { Network } from "./detect";
 import type { AgeNetwork } from "./estimator";
+import { texts } from "./texts";
 import type { Manifest, Size } from "./types";
 
 declare const __WASM_BYTES__: number;
@@ -15,11 +16,16 @@ declare const __GPU_BYTES__: number;
 /** "auto" takes the graphics card for a network where it is the faster and agrees. */
 export type Compute = "auto" | "wasm" | "webgpu";
 
+/** What computes. */
+export interface Computes {
+  providers: ("wasm" | "webgpu")[];
+  threads: number;
+}
+
 export interface Networks {
   detect: Network;
   predict: AgeNetwork;
-  /** What computes, in words. */
-  compute: string;
+  compute: Computes;
 }
 
 type Report = (loaded: number, total: number) => void;
@@ -80,12 +86,8 @@ export async function loadNetworks(
   const finder = await open(ort, detector, view(probe(side), [side, side]), choice);
   const reader = await open(ort, age, crops(probe(size), 1), choice);
   const used = new Set([finder.provider, reader.provider]);
-  const words = {
-    webgpu: "graphics card (WebGPU)",
-    wasm: `processor (WebAssembly, ${threads === 1 ? "1 thread" : `${threads} threads`})`,
-  };
   return {
-    compute: [...used].map((provider) => words[provider]).join(" and "),
+    compute: { providers: [...used], threads },
     detect: async (data, shape) => {
       const { boxes, scores } = await finder.session.run(view(data, shape));
       return { boxes: boxes!.data as Float32Array, logits: scores!.data as Float32Array };
@@ -181,7 +183,7 @@ async function fetchCached(url: string, report: (bytes: number) => void): Promis
   const { pathname, search } = new URL(url, location.href);
   const response = await fetch(url, { cache: cache ? "no-store" : "default" });
   if (!response.ok || !response.body) {
-    throw new Error(`${pathname} gave status ${response.status}`);
+    throw new Error(texts().gaveStatus(pathname, response.status));
   }
   const parts: Uint8Array<ArrayBuffer>[] = [];
   let bytes = 0;
@@ -194,7 +196,7 @@ async function fetchCached(url: string, report: (bytes: number) => void): Promis
   }
   const content = await unpack(new Blob(parts));
   if (search && crypto.subtle && search.slice(1) !== (await digest(content))) {
-    throw new Error(`${pathname} is of another version`); // as while a server is updated
+    throw new Error(texts().otherVersion(pathname)); // as while a server is updated
   }
   const headers = { "X-Bytes": `${bytes}` };
   await cache?.put(url, new Response(content, { headers })).catch(() => {}); // a full disk is no fault

@@ -1,5 +1,6 @@
 /** The service as what answers: `POST /v1/estimate`. */
 
+import { texts } from "./texts";
 import type { Picture } from "./types";
 
 export class ServiceError extends Error {
@@ -27,12 +28,9 @@ export async function ask(
   try {
     response = await fetch(url, { method: "POST", body: blob, headers });
   } catch {
-    throw new ServiceError("the service cannot be reached", 0);
+    throw new ServiceError(texts().unreachable, 0);
   }
   const answer = await response.json().catch(() => ({}));
   if (response.ok) return answer.pictures[0] as Picture;
-  throw new ServiceError(
-    answer.detail ?? `the service answered ${response.status}`,
-    response.status,
-  );
+  throw new ServiceError(answer.detail ?? texts().answered(response.status), response.status);
 }

@@ -178,6 +178,8 @@ export interface Manifest {
   constants: Constants;
   /** Where pictures can be sent instead; null where the page comes without a service. */
   service: string | null;
+  /** Addresses to read on at. */
+  links: Record<string, string>;
   age: AgeModelFile;
   detector: ModelFile;
 }

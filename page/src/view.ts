@@ -1,22 +1,9 @@
 /** What is shown of the faces: boxes on the picture, and a card for each. */
 
 import { labelOf, placeLabels } from "./labels";
-import type { Face, Picture, Size } from "./types";
+import { texts } from "./texts";
+import type { Face, Fault, Picture, Size } from "./types";
 
-const HINTS: Record<Face["quality"]["reasons"][number], string> = {
-  small: "Small: move closer",
-  blurred: "Blurred: hold still",
-  dark: "Dark: more light",
-  bright: "Too bright: less light",
-  turned: "Turned: face the camera",
-  "cut off": "Cut off: move into the picture",
-  stretched: "Stretched: the picture is too wide or too narrow",
-  drawn: "Drawn: ages are those of photographs",
-  "unlike a face": "Hardly a face: look into the camera",
-  unsure: "Unsure: nearly any age is possible",
-};
-/** What whoever is before the camera cannot change. */
-const GIVEN: readonly string[] = ["stretched", "drawn", "unsure"];
 /** Ages that the bars and curves span: 0 to 116, each year its own width. */
 const YEARS = 117;
 
@@ -26,8 +13,8 @@ const percent = (fraction: number) => `${100 * fraction}%`;
 
 /** A probability in words that do not claim more than it can know. */
 function chanceWords(chance: number): string {
-  if (chance > 0.99) return "over 99\u00a0%";
-  return chance < 0.01 ? "under 1\u00a0%" : `${Math.round(100 * chance)}\u00a0%`;
+  if (chance > 0.99) return texts().over(99);
+  return chance < 0.01 ? texts().under(1) : `${Math.round(100 * chance)}\u00a0%`;
 }
 
 /** Show the faces; `mirrored` as the video is, `live` without a jump. */
@@ -90,8 +77,8 @@ new ResizeObserver(() => resized()).observe(get("frame"));
 /** One face, in words. */
 export function describe({ age, interval, at_least }: Face): string {
   const [years, chance] = Object.entries(at_least)[0]!;
-  const range = `${Math.round(interval.low)} to ${Math.round(interval.high)}`;
-  return `about ${Math.round(age)} years, ${range}; at least ${years}: ${chanceWords(chance)}`;
+  const [low, high] = [Math.round(interval.low), Math.round(interval.high)];
+  return texts().description(Math.round(age), low, high, years, chanceWords(chance));
 }
 
 function showCard(card: HTMLElement, face: Face, index: number): void {
@@ -99,26 +86,25 @@ function showCard(card: HTMLElement, face: Face, index: number): void {
   card.dataset.face = JSON.stringify(face); // whole, for whoever inspects the page
   const find = (selector: string) => card.querySelector<HTMLElement>(selector)!;
   find(".number").textContent = `${index + 1}`;
-  find(".number").setAttribute("aria-label", `Face ${index + 1}: show it in the picture`);
+  find(".number").setAttribute("aria-label", texts().number(index + 1));
   const data = find("data") as HTMLDataElement;
   data.value = `${age}`;
   data.textContent = `${Math.round(age)}`;
   const [years, chance] = Object.entries(at_least)[0]!;
   find(".chance b").textContent = chanceWords(chance);
-  find(".chance span").textContent = ` at least ${years}`;
+  find(".chance span").textContent = texts().atLeast(years);
   const { low, high, coverage } = interval;
   find(".bar i").style.left = percent(low / YEARS);
   find(".bar i").style.width = percent((high + 1 - low) / YEARS); // both ends are included
   find(".bar b").style.left = percent((age + 0.5) / YEARS);
-  const range = `${Math.round(low)} to ${Math.round(high)} years`;
-  const level = `${Math.round(100 * coverage)}\u00a0%`;
-  find(".interval").textContent = `${level} interval: ${range}`;
+  const level = Math.round(100 * coverage);
+  find(".interval").textContent = texts().interval(level, Math.round(low), Math.round(high));
   card.querySelector("svg")!.style.display = distribution ? "" : "none";
   card.querySelector("path")!.setAttribute("d", curve(distribution ?? [], ages ?? []));
   const hints = find(".hints");
   resize(hints, quality.reasons.length, () => document.createElement("li"));
   quality.reasons.forEach((fault, k) => {
-    hints.children[k]!.textContent = HINTS[fault];
+    hints.children[k]!.textContent = texts().hints[fault];
   });
   hints.hidden = !quality.reasons.length;
 }
@@ -167,12 +153,11 @@ for (const part of ["boxes", "labels", "faces"]) {
   });
 }
 
-/** What whoever is before the camera can do for a better estimate; nothing once the face is good. */
-export function guide(faces: readonly Face[]): void {
-  const [face] = faces;
-  const reason = face?.quality.reasons.find((one) => !GIVEN.includes(one));
-  get("guide").hidden = face !== undefined && reason === undefined;
-  const words = reason ? HINTS[reason] : "Move your face into the oval";
+/** Say what whoever is before the camera can do for a better estimate; nothing once the face is good. */
+export function guide(advice: Fault | "oval" | null): void {
+  get("guide").hidden = advice === null;
+  if (advice === null) return;
+  const words = advice === "oval" ? texts().oval : texts().hints[advice];
   const text = get("guide").firstElementChild!;
   if (text.textContent !== words) text.textContent = words;
 }

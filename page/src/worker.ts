@@ -1,7 +1,8 @@
 /** The worker in which everything is computed, so that the page never waits. */
 
 import { AgeEstimator } from "./estimator";
-import { type Compute, loadNetworks } from "./model";
+import { type Compute, type Computes, loadNetworks } from "./model";
+import { type Language, speak, texts } from "./texts";
 import { FaceTracker } from "./track";
 import type { Constants, Manifest, Picture, Pixels } from "./types";
 
@@ -9,11 +10,12 @@ export type Order =
   | { kind: "load"; manifest: Manifest; models: string; compute: Compute }
   | { kind: "picture"; id: number; blob: Blob; age: number }
   | { kind: "frame"; id: number; bitmap: ImageBitmap; time: number; age: number }
-  | { kind: "forget" };
+  | { kind: "forget" }
+  | { kind: "speak"; language: Language };
 
 export type Report =
   | { kind: "progress"; loaded: number; total: number }
-  | { kind: "ready"; compute: string }
+  | { kind: "ready"; compute: Computes }
   | { kind: "answer"; id: number; picture: Picture }
   | { kind: "problem"; id?: number; words: string };
 
@@ -39,6 +41,8 @@ async function obey(order: Order): Promise<void> {
     constants = order.manifest.constants;
     tracker = new FaceTracker(estimator, constants.memory);
     tell({ kind: "ready", compute });
+  } else if (order.kind === "speak") {
+    speak(order.language);
   } else if (order.kind === "forget") {
     tracker = new FaceTracker(estimator, constants.memory);
   } else {
@@ -58,11 +62,11 @@ async function decode(blob: Blob): Promise<ImageBitmap> {
   try {
     bitmap = await createImageBitmap(blob, { colorSpaceConversion: "none" });
   } catch {
-    throw new Error("not a picture that this browser can read; try a JPEG, PNG or WebP");
+    throw new Error(texts().notAPicture);
   }
   const { width, height } = bitmap;
   if (Math.min(width, height) < constants.images.min_side) {
-    throw new Error(`${width} x ${height} pixels are too few to hold a face`);
+    throw new Error(texts().tooSmall(width, height));
   }
   if (width * height <= MAX_PIXELS) return bitmap;
   const resizeWidth = Math.round(width * Math.sqrt(MAX_PIXELS / (width * height)));

@@ -9,6 +9,7 @@ const manifest = {
   coverage: 0.9,
   min_score: 0.5,
   service: null,
+  links: {},
   constants: golden.constants,
   detector: { file: "", bytes: 0, sha256: "" },
   age: {

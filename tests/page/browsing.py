@@ -27,6 +27,7 @@ in_browser = pytest.mark.skipif(
 FLAGS = [
     "--headless",
     "--no-sandbox",
+    "--lang=en-GB",
     "--disable-gpu",
     "--disable-quic",
     "--no-first-run",

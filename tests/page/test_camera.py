@@ -49,7 +49,7 @@ def test_a_guide_says_what_to_do_until_the_face_is_good(camera: Any, site: str) 
     granted = {"permission": {"name": "camera"}, "setting": "granted", "origin": site}
     camera.execute_cdp_cmd("Browser.setPermission", granted)
     camera.get(site)
-    # The camera's picture is black at first.
+    # The camera's picture is black at first, and then it is spoilt in other ways.
     camera.execute_script(
         """const real = window.createImageBitmap; window.filter = 'brightness(0)';
         window.createImageBitmap = (source, ...more) => {
@@ -61,7 +61,14 @@ def test_a_guide_says_what_to_do_until_the_face_is_good(camera: Any, site: str) 
         };"""
     )
     find(camera, "camera").click()
-    wait(lambda: "into the oval" in text(camera, "guide"))
+    for picture, words in (
+        ("brightness(0)", "more light"),  # nobody can be seen
+        ("brightness(0) invert(0.4)", "into the oval"),  # nobody is there
+        ("brightness(0.12)", "more light"),  # a face, so dark that it looks blurred
+        ("blur(6px)", "hold still"),
+    ):
+        camera.execute_script("window.filter = arguments[0]", picture)
+        wait(lambda words=words: words in text(camera, "guide"))
     camera.execute_script("window.filter = 'none'")
     wait(lambda: faces(camera) and not find(camera, "guide").is_displayed())
     find(camera, "camera").click()

@@ -10,6 +10,7 @@ import gzip
 import hashlib
 import json
 from functools import lru_cache
+from importlib.metadata import metadata
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -117,8 +118,23 @@ def manifest(
         "min_score": min_score,
         "constants": constants(),
         "service": service,
+        "links": links(),
         "detector": detector,
         "age": age | {"metadata": known},
+    }
+
+
+def links() -> dict[str, str]:
+    """Where to read on: the service's privacy, the model card, the source; as the package says."""
+    known = metadata("agelens").get_all("Project-URL") or []
+    addresses = dict(line.split(", ", 1) for line in known)
+    if not {"Source", "Documentation"} <= addresses.keys():
+        return {}
+    source = addresses["Source"]
+    return {
+        "privacy": f"{addresses['Documentation']}service/#privacy",
+        "model_card": f"{source}/blob/main/MODEL_CARD.md",
+        "source": source,
     }
 
 
