@@ -141,8 +141,8 @@ async function open(ort: typeof Ort, bytes: Uint8Array, feeds: Feeds, compute: C
         (value, k) => Math.abs(value - other[k]!) <= TOLERANCE * Math.max(1, Math.abs(value)),
       );
     });
-    const faster = (await time(card, feeds)) < (await time(processor, feeds));
-    if (agrees && (faster || compute === "webgpu")) return card;
+    const faster = async () => (await time(card, feeds)) < (await time(processor, feeds));
+    if (agrees && (compute === "webgpu" || (await faster()))) return card;
     await card.session.release();
   } catch (error) {
     console.warn("agelens: no WebGPU for this network", error);
