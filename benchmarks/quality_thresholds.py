@@ -120,6 +120,7 @@ def measured(found: pd.DataFrame) -> pd.DataFrame:
     table = pd.DataFrame(
         [{name: getattr(face.quality, name) for name in MEASURES} for face in found["face"]],
         index=found.index,
+        columns=list(MEASURES),
     )
     table["yaw"] = table["yaw"].abs()
     error = (found["predicted"] - found["age"].astype(float)).abs()
