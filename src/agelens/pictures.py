@@ -40,6 +40,8 @@ def find_pictures(path: str) -> Iterator[Picture]:
     """
     if path == STDIN:
         yield Picture("<stdin>", Path("stdin.jpg"))
+    elif not path:
+        yield Picture("''", Path(), "an empty name; name a picture, a folder or a glob")
     elif re.match(r"[a-z][a-z0-9+.-]+://", path, re.IGNORECASE) and not os.path.lexists(path):
         yield Picture(
             path, Path(), "an address is not fetched; try: curl -s URL | agelens predict -"

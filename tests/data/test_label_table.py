@@ -42,6 +42,13 @@ def test_a_wrong_age_is_named_with_its_row(tmp_path: Path, text: str) -> None:
         LabelTable.read(table, {})
 
 
+def test_values_that_the_first_line_does_not_name_are_not_dropped(tmp_path: Path) -> None:
+    table = tmp_path / "labels.csv"
+    table.write_text("path,age\na.jpg,3,male\n")
+    with pytest.raises(DataError, match="more values than its first line names"):
+        LabelTable.read(table, {})
+
+
 @pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1252"])
 def test_separators_and_encodings_are_recognised(

@@ -7,6 +7,7 @@ import io
 import math
 import re
 import unicodedata
+import warnings
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -160,9 +161,13 @@ def _read(file: Path) -> pd.DataFrame:
         head = text.partition("\n")[0]
         separator = max(SEPARATORS, key=head.count)
         # Texts, so that "NA" stays a gender and "007.jpg" a path.
-        return pd.read_csv(
-            io.StringIO(text), sep=separator, dtype=str, keep_default_na=False, index_col=False
-        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", pd.errors.ParserWarning)  # it drops values
+            return pd.read_csv(
+                io.StringIO(text), sep=separator, dtype=str, keep_default_na=False, index_col=False
+            )
+    except pd.errors.ParserWarning as error:
+        raise DataError(f"{file}: its rows have more values than its first line names") from error
     except FileNotFoundError as error:
         raise DataError(f"{file}: no such file") from error
     except (OSError, ValueError) as error:

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import lightning
-from lightning.pytorch.callbacks import Callback, ModelCheckpoint
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint, WeightAveraging
+from torch import Tensor
 
 from agelens.errors import RecipeError
 from agelens.parallel import Progress
@@ -123,3 +124,18 @@ def quiet() -> Iterator[None]:
     finally:
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)
+
+
+class LastEpochs(WeightAveraging):
+    """The plain mean of the weights at the ends of the epochs from `first` on."""
+
+    def __init__(self, first: int) -> None:
+        def average(mean: Tensor, now: Tensor, seen: int | Tensor) -> Tensor:
+            count = max(int(seen) - first, 0)  # until then the average is the network itself
+            return mean + (now - mean) / (count + 1)
+
+        super().__init__(avg_fn=average)
+
+    def should_update(self, step_idx: int | None = None, epoch_idx: int | None = None) -> bool:
+        del step_idx
+        return epoch_idx is not None

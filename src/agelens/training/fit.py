@@ -14,7 +14,6 @@ from lightning.pytorch.callbacks import (
     Callback,
     EMAWeightAveraging,
     ModelCheckpoint,
-    WeightAveraging,
 )
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 from numpy.typing import NDArray
@@ -27,7 +26,7 @@ from agelens.data.manifest import Dataset
 from agelens.errors import DataError, OutputError, RecipeError
 from agelens.parallel import Progress, silent
 from agelens.training.crops import MARGIN, CropDataset, EpochSampler, aligned_crops, augmentation
-from agelens.training.epochs import EpochReport, Report, quiet, tell_nobody
+from agelens.training.epochs import EpochReport, LastEpochs, Report, quiet, tell_nobody
 from agelens.training.imbalance import drawing_rates, group_evidence, sqrt_lds_weights
 from agelens.training.initial_weights import fitted, load_model_file, restore_batch_norm
 from agelens.training.module import AgeModule, load_checkpoint, read_checkpoint
@@ -44,6 +43,7 @@ from agelens.training.references import initial_file, teacher_files
 from agelens.training.run_folder import (
     BEST,
     LAST,
+    KeptLog,
     WholeCheckpoints,
     check_folder,
     claim_folder,
@@ -247,8 +247,10 @@ def _trainer(
         decay = optimiser.ema_decay
         callbacks.append(EMAWeightAveraging(decay=decay, update_starting_at_step=start))
     elif optimiser.average == "swa":
-        callbacks.append(_LastEpochs(max(0, recipe.epochs - optimiser.swa_epochs)))
-    loggers: list[Logger] = [CSVLogger(run, "logs", "csv"), TensorBoardLogger(run, "logs", "tb")]
+        callbacks.append(LastEpochs(max(0, recipe.epochs - optimiser.swa_epochs)))
+    table = CSVLogger(run, "logs", "csv")
+    callbacks.append(KeptLog(table))
+    loggers: list[Logger] = [table, TensorBoardLogger(run, "logs", "tb")]
     several = nodes > 1 or devices not in ("auto", 1)
     # A frozen backbone has no gradients to share.
     frozen = "ddp_find_unused_parameters_true" if recipe.model.frozen_epochs else "ddp"
@@ -283,18 +285,3 @@ def _bfloat16(recipe: Recipe, accelerator: str) -> bool:
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     # 1.8 times as fast as floats on Zen 5; elsewhere PyTorch emulates it, slowly.
     return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
-
-
-class _LastEpochs(WeightAveraging):
-    """The plain mean of the weights at the ends of the epochs from `first` on."""
-
-    def __init__(self, first: int) -> None:
-        def average(mean: Tensor, now: Tensor, seen: int | Tensor) -> Tensor:
-            count = max(int(seen) - first, 0)  # until then the average is the network itself
-            return mean + (now - mean) / (count + 1)
-
-        super().__init__(avg_fn=average)
-
-    def should_update(self, step_idx: int | None = None, epoch_idx: int | None = None) -> bool:
-        del step_idx
-        return epoch_idx is not None

@@ -9,6 +9,9 @@ from typing import Any
 
 import torch
 from lightning.fabric.plugins import TorchCheckpointIO
+from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.loggers import CSVLogger
+from lightning.pytorch.utilities import rank_zero_only
 from pydantic import ValidationError
 
 from agelens.data.manifest import Dataset
@@ -33,6 +36,33 @@ class WholeCheckpoints(TorchCheckpointIO):
         """Write a checkpoint; there are no `storage_options`."""
         del storage_options
         write_checkpoint(checkpoint, Path(path))
+
+
+class KeptLog(Callback):
+    """The table of a run's log, in its checkpoints.
+
+    A run that goes on has the rows of its beginning, each once: Lightning begins the table anew.
+    """
+
+    def __init__(self, logger: CSVLogger) -> None:
+        self._logger = logger
+
+    def _path(self) -> Path:
+        return Path(self._logger.log_dir) / "metrics.csv"
+
+    def state_dict(self) -> dict[str, str]:
+        """What has been logged until now."""
+        self._logger.save()
+        return {"table": self._path().read_text("utf-8") if self._path().exists() else ""}
+
+    @rank_zero_only
+    def load_state_dict(self, state_dict: dict[str, str]) -> None:
+        """Put it back, instead of what was logged after the checkpoint."""
+        writer, table = self._logger.experiment, state_dict["table"]
+        if table:
+            with atomic_path(self._path()) as partial:
+                partial.write_text(table, "utf-8")
+            writer.metrics_keys = table.partition("\n")[0].split(",")
 
 
 def write_checkpoint(checkpoint: dict[str, Any], path: Path, inputs: Inputs | None = None) -> None:

@@ -179,7 +179,7 @@ def _files(models: list[Card]) -> Table:
     ]
     for key, name in ABOUT.items():
         rows.append((name, *(str(model.about.get(key, "–")) for model in models)))
-    faces = [model.about.get("calibration", {}).get("faces", "–") for model in models]
+    faces = [(model.about.get("calibration") or {}).get("faces", "–") for model in models]
     rows.append(("faces that it was calibrated on", *faces))
     return Table("", ("", *(f"`{model.name}`" for model in models)), rows)
 
