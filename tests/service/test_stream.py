@@ -26,7 +26,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
 
 def stream(running: Running, query: str = "", **headers: str) -> ClientConnection:
     address = f"ws://127.0.0.1:{running.port}/v1/stream{query}"
-    return connect(address, additional_headers=KEYED | headers, compression=None)
+    return connect(address, additional_headers=KEYED | headers, compression=None, open_timeout=60)
 
 
 def test_a_face_keeps_its_number_and_its_age(running: Running) -> None:

@@ -23,6 +23,8 @@ from agelens.errors import AgelensError
 from agelens.faces import Faces
 from agelens.types import Face
 
+START_SECONDS = 60.0
+"""How long a stream may take to begin: the service starts a process for it."""
 RETRIES = 3
 """How often a request is sent again, while the service is busy or begins anew."""
 
@@ -114,7 +116,12 @@ class Client:
         query = f"?{urlencode({'model': model})}" if model is not None else ""
         address = f"ws{self._address.removeprefix('http')}/v1/stream{query}"
         try:
-            with connect(address, additional_headers=self._headers, compression=None) as socket:
+            with connect(
+                address,
+                additional_headers=self._headers,
+                compression=None,
+                open_timeout=max(self._timeout, START_SECONDS),
+            ) as socket:
                 for frame in frames:
                     socket.send(frame if isinstance(frame, bytes) else Path(frame).read_bytes())
                     answer = json.loads(socket.recv(self._timeout))
