@@ -38,3 +38,27 @@ def rows(output: Path | str, kind: str, files: Any = None) -> list[dict[str, Any
         {name: value for name, value in row.items() if name != "seconds"}
         for row in table.to_pylist()
     ]
+
+
+def descendants(pid: int, name: str) -> list[int]:
+    """Processes below a process, at any depth, whose command line has this in it (Linux)."""
+    parents: dict[int, int] = {}
+    commands: dict[int, str] = {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            parents[int(folder.name)] = int(
+                (folder / "stat").read_text().rpartition(")")[2].split()[1]
+            )
+            commands[int(folder.name)] = (
+                (folder / "cmdline").read_bytes().decode("utf-8", "replace")
+            )
+        except OSError:
+            continue  # it has ended
+    found = []
+    for one, command in commands.items():
+        above = one
+        while above in parents and above != pid:
+            above = parents[above]
+        if above == pid and one != pid and name in command:
+            found.append(one)
+    return found

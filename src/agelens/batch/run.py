@@ -35,7 +35,9 @@ def run(
     *,
     resume: bool = False,
     engine: Engine = "local",
+    address: str | None = None,
     jobs: int | None = None,
+    gpus: float = 0,
     column: str | None = None,
     lines: Iterable[str] = (),
     shard_size: int = SHARD_SIZE,
@@ -58,8 +60,12 @@ def run(
         output: a folder or an address. It gets ``faces/*.parquet`` with a row for each face,
             ``pictures/*.parquet`` with a row for each picture, and ``_run.json``.
         resume: go on with a run that was cut off; what is done is not done again.
-        engine: "local", or "ray".
-        jobs: processes that estimate; one for each processor by default.
+        engine: "local", or "ray": a local Ray, or the cluster at `address`.
+        address: of a Ray cluster, such as "auto" or "ray://head:10001". Its machines must have
+            agelens, and reach `inputs` and `output`.
+        jobs: processes that estimate; one for each processor by default. On a cluster at most so
+            many; by default as many as Ray has, or can get, processors for.
+        gpus: of each process on Ray; it may be a part of one.
         column: of Parquet and CSV files: with addresses, paths or the bytes of pictures.
         lines: paths and addresses, if "-" is among the inputs.
         shard_size: pictures whose rows are written together, at most.
@@ -137,13 +143,18 @@ def run(
 
         with reporting(tally, report, report_every):
             counts = Counts()
-            results = local.do_shards(
-                todo(), settings, jobs=jobs or default_jobs(), on_picture=tally.add
-            )
+            if engine == "ray":
+                from agelens.batch import on_ray
+
+                results = on_ray.do_shards(todo(), settings, jobs=jobs, gpus=gpus, address=address)
+            else:
+                results = local.do_shards(
+                    todo(), settings, jobs=jobs or default_jobs(), on_picture=tally.add
+                )
             with closing(results):
                 for result in results:
                     counts += result
-                    tally.finish(result)
+                    tally.finish(result, counted=engine == "local")
     counts += _counts_of(known, settings)
     _remove_stale(seen, settings)
     record |= {"complete": not counts.unfinished, "ended": _now(), "counts": asdict(counts)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import json
 import sys
 from dataclasses import asdict
@@ -13,6 +14,13 @@ from agelens.cli.common import Coverage, Device, MinScore, Model, app
 
 if TYPE_CHECKING:
     from agelens.batch import Status
+
+
+class Engine(enum.StrEnum):
+    """Who shares out the work."""
+
+    LOCAL = "local"
+    RAY = "ray"
 
 
 @app.command()
@@ -47,10 +55,20 @@ def batch(
     shard_size: Annotated[
         int, typer.Option(min=1, help="Pictures whose rows are written together, at most.")
     ] = 1000,
+    engine: Annotated[
+        Engine, typer.Option(help="Who shares out the work: this machine, or Ray.")
+    ] = Engine.LOCAL,
+    address: Annotated[
+        str | None,
+        typer.Option(help="Of a Ray cluster: auto, ray://HOST:10001. [default: a Ray of its own]"),
+    ] = None,
     jobs: Annotated[
         int | None,
         typer.Option(min=1, help="Processes that estimate. [default: one a processor]"),
     ] = None,
+    gpus: Annotated[
+        float, typer.Option(min=0, help="With Ray: GPUs of each process, as 1 or 0.25.")
+    ] = 0,
     patience: Annotated[
         float, typer.Option(min=0, help="Seconds for which a silent store is asked again.")
     ] = 180.0,
@@ -69,13 +87,18 @@ def batch(
     """
     from agelens.batch import run
 
+    if engine is Engine.LOCAL and (address or gpus):
+        raise typer.BadParameter("is for --engine ray", param_hint="--address, --gpus")
     shown = sys.stderr.isatty()
     try:
         counts = run(
             inputs,
             output,
             resume=resume,
+            engine=engine.value,
+            address=address,
             jobs=jobs,
+            gpus=gpus,
             column=column,
             lines=sys.stdin,
             shard_size=shard_size,

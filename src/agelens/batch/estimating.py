@@ -1,0 +1,82 @@
+"""One picture's bytes to the rows of its faces and its own."""
+
+from __future__ import annotations
+
+import io
+import time
+from pathlib import PurePosixPath
+from typing import Any
+
+from agelens import __version__
+from agelens.batch.reading import Loaded
+from agelens.batch.settings import Settings
+from agelens.errors import AgelensError, ImageError
+from agelens.estimator import AgeEstimator
+from agelens.faces import Faces
+from agelens.files import short_name
+from agelens.pipeline.images import copied_info
+
+Line = dict[str, Any]
+
+
+class Estimating:
+    """One estimator, and how its results become rows."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._estimator = AgeEstimator(
+            settings.model,
+            device=settings.device,
+            threads=1,
+            coverage=settings.coverage,
+            min_score=settings.min_score,
+        )
+        self._model = {"model": self._estimator.model.digest, "version": __version__}
+
+    def rows(self, loaded: Loaded, shard: str, number: int) -> Line:
+        """The row of one picture and those of its faces.
+
+        Raises:
+            OutputError: its annotated copy cannot be written.
+        """
+        start = time.perf_counter()
+        faces, annotated = Faces((), loaded.name), None
+        error: str | None = None
+        if isinstance(loaded.data, ImageError):
+            error = loaded.data.reason
+        else:
+            try:
+                faces = self._estimator.estimate(loaded.data)
+                annotated = self._annotated(faces, loaded.name, shard, number)
+            except ImageError as problem:
+                error = problem.reason
+            except (MemoryError, AgelensError):
+                raise  # not the picture's fault
+            except Exception as problem:  # noqa: BLE001 - one picture never costs the others
+                error = f"reading it failed ({type(problem).__name__}: {problem})"
+        rows = faces.to_rows(self._settings.at_least)
+        return {
+            "faces": [row | {"path": loaded.name} | self._model for row in rows],
+            "picture": {
+                "path": loaded.name,
+                "faces": len(faces),
+                "width": faces.width,
+                "height": faces.height,
+                "seconds": time.perf_counter() - start,
+                "error": error,
+                "annotated": annotated,
+            },
+        }
+
+    def _annotated(self, faces: Faces, name: str, shard: str, number: int) -> str | None:
+        if not self._settings.annotate:
+            return None
+        place = f"annotated/{shard}/{number:06d}-{PurePosixPath(name).name}"
+        folder, _, file = place.rpartition("/")
+        file = short_name(file if file.lower().endswith((".jpg", ".jpeg")) else f"{file}.jpg")
+        stream = io.BytesIO()
+        kept = {} if faces.image is None else copied_info(faces.image)
+        faces.draw().save(stream, "JPEG", quality=92, **kept)
+        output = self._settings.output.rstrip("/")
+        self._settings.target.write(f"{output}/{folder}/{file}", stream.getvalue())
+        return f"{folder}/{file}"
