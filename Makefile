@@ -60,6 +60,7 @@ $(RUNS)/faceres/own-head-160.onnx: $(DATA)/dataset.json
 $(RUNS)/light/finished.json: $(RUNS)/light-utkface/model.onnx $(RUNS)/light-utkface/one-view.onnx
 $(RUNS)/light/finished.json: $(RUNS)/faceres/own-head-160.onnx $(SOURCES)/dataset.json
 DATA_light = $(SOURCES)
+SPLITS_light = --split calibration
 
 # A run; it writes finished.json last of all.
 $(RUNS)/%/finished.json: $(DATA)/dataset.json
@@ -74,5 +75,5 @@ $(RUNS)/%/model.onnx: $(RUNS)/%/finished.json
 
 $(RUNS)/age-%.onnx: $(RUNS)/%/model.onnx
 	cp $< $(RUNS)/partial-$*.onnx
-	$(AGELENS) calibrate $(RUNS)/partial-$*.onnx $(or $(DATA_$*),$(DATA)) --split calibration --split validation
+	$(AGELENS) calibrate $(RUNS)/partial-$*.onnx $(or $(DATA_$*),$(DATA)) $(or $(SPLITS_$*),--split calibration --split validation)
 	mv $(RUNS)/partial-$*.onnx $@
