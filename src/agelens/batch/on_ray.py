@@ -8,7 +8,6 @@ from collections.abc import Generator, Iterable
 from dataclasses import astuple
 from typing import Any
 
-import numpy as np
 import ray
 import ray.data
 from numpy.typing import NDArray
@@ -28,10 +27,22 @@ class EstimateShards:
     def __init__(self, settings: Settings) -> None:
         self._worker = Worker(settings)
 
-    def __call__(self, batch: dict[str, NDArray[Any]]) -> dict[str, NDArray[np.int64]]:
-        """Do the shards of a batch, as JSON in ``shard``; a row of `Counts` for each."""
-        counts = [astuple(self._worker.do(Shard.from_json(text))) for text in batch["shard"]]
-        return {"counts": np.array(counts, np.int64)}
+    def __call__(self, batch: dict[str, NDArray[Any]]) -> dict[str, list[Any]]:
+        """Do the shards of a batch, as JSON in ``shard``.
+
+        Returns:
+            ``counts``, those of each, and ``failed``, why no shard can be done, or "": of an error
+            that an actor raises, Ray passes on no more than a text with all of its own calls.
+        """
+        counts, failed = [], []
+        for text in batch["shard"]:
+            try:
+                counts.append(list(astuple(self._worker.do(Shard.from_json(text)))))
+                failed.append("")
+            except AgelensError as error:
+                counts.append(list(astuple(Counts())))
+                failed.append(str(error))
+        return {"counts": counts, "failed": failed}
 
 
 def do_shards(
@@ -80,9 +91,12 @@ def do_shards(
             num_gpus=gpus or None,
         )
         for row in done.iter_rows():
+            if row["failed"]:
+                raise AgelensError(row["failed"])
             yield Counts(*(int(value) for value in row["counts"]))
     except ray.exceptions.RayError as error:
-        raise _own(error) from error
+        said = str(error).strip().splitlines()
+        raise AgelensError(f"Ray has given up: {said[-1] if said else error}") from error
     finally:
         if own:
             ray.shutdown()
@@ -99,16 +113,3 @@ def _connect(address: str | None, jobs: int | None) -> None:
             ray.shutdown()
             if not left:
                 raise AgelensError(f"{address or 'Ray'}: no Ray answers there ({error})") from error
-
-
-def _own(error: BaseException) -> AgelensError:
-    """The sentence inside of what Ray makes of an actor's error."""
-    cause: BaseException | None = error
-    while cause is not None:
-        inner = getattr(cause, "cause", None)
-        if isinstance(inner, AgelensError):
-            return inner
-        if isinstance(cause, AgelensError):
-            return cause
-        cause = inner or cause.__cause__
-    return AgelensError(f"Ray has given up: {str(error).strip().splitlines()[-1]}")
