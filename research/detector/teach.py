@@ -3,10 +3,10 @@
     git show ab68439:src/agelens/weights/blazeface.onnx > blazeface.onnx
     python -m research.detector.teach blazeface.onnx RUN DATA [DATA ...] --nobody PHOTOS
 
-DATA are prepared datasets, PHOTOS a folder of photos in which there is nobody: scikit-image's and
-scikit-learn's example pictures, without those of people. The small network begins with BlazeFace's
-weights and learns from made views. RUN holds the log, the checkpoint, from which the same command
-goes on, and in the end ``detector.onnx``: the averaged weights.
+DATA are prepared datasets, PHOTOS a folder of photos in which there is nobody (see README.md). The
+small network begins with BlazeFace's weights and learns from made views. RUN holds the log, the
+checkpoint, from which the same command goes on, and in the end ``detector.onnx``: the averaged
+weights.
 """
 
 from __future__ import annotations
@@ -68,8 +68,8 @@ def main() -> None:
     parser.add_argument("run", type=Path)
     parser.add_argument("data", type=Path, nargs="+")
     parser.add_argument("--nobody", type=Path, required=True, help="photos without a face")
-    parser.add_argument("--minutes", type=float, default=60.0, help="of training, all told")
-    parser.add_argument("--faces", type=int, default=7000, help="of each dataset")
+    parser.add_argument("--steps", type=int, default=3500, help="of training, all told")
+    parser.add_argument("--faces", type=int, default=12000, help="of each dataset")
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
@@ -84,20 +84,20 @@ def main() -> None:
     optimiser = torch.optim.AdamW(
         [{"params": others, "factor": 1.0}, {"params": heads, "factor": 2.0}], weight_decay=1e-4
     )
-    step, spent = 0, 0.0
+    step = 0
     if checkpoint.exists():
         state = torch.load(checkpoint, weights_only=True)
         network.load_state_dict(state["network"])
         averaged.load_state_dict(state["averaged"])
         optimiser.load_state_dict(state["optimiser"])
-        step, spent = state["step"], state["spent"]
+        step = state["step"]
     faces = known_faces(options.data, options.faces, np.random.default_rng(0))
-    saved = marked = time.monotonic()
+    saved = started = time.monotonic()
     means: dict[str, float] = {}
     made = batches(faces, scenery(options.nobody), network.plan.stride, seed=step)
-    while spent < 60 * options.minutes:
-        share = spent / (60 * options.minutes)
-        rate = RATE * min(1, (step + 1) / WARM_UP) * 0.5 * (1 + math.cos(math.pi * share))
+    while step < options.steps:
+        done = step / options.steps
+        rate = RATE * min(1, (step + 1) / WARM_UP) * 0.5 * (1 + math.cos(math.pi * done))
         for group in optimiser.param_groups:
             group["lr"] = rate * group["factor"]
         # A step is a batch of close views and one of scenes.
@@ -119,19 +119,18 @@ def main() -> None:
             for old, new in zip(averaged.parameters(), network.parameters(), strict=True):
                 old.lerp_(new, 1 - keep)
         now = time.monotonic()
-        spent, marked = spent + now - marked, now
-        if now - saved > SAVED_EVERY or spent >= 60 * options.minutes:
+        if now - saved > SAVED_EVERY or step == options.steps:
             saved = now
             state = {
                 "network": network.state_dict(),
                 "averaged": averaged.state_dict(),
                 "optimiser": optimiser.state_dict(),
                 "step": step,
-                "spent": spent,
             }
             with atomic_path(checkpoint) as partial:
                 torch.save(state, partial)
-            line = {"step": step, "minutes": round(spent / 60, 1), "rate": round(rate, 6)}
+            minutes = round((now - started) / 60, 1)
+            line = {"step": step, "minutes": minutes, "rate": round(rate, 6)}
             line |= {name: round(value, 4) for name, value in means.items()}
             with (options.run / "log.jsonl").open("a", encoding="utf-8") as log:
                 log.write(json.dumps(line) + "\n")

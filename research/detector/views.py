@@ -26,6 +26,8 @@ SCENES = (128, 160, 192, 256)
 """Sides of views of many: were all alike, sizes of faces would be guessed from the view's."""
 PIXELS = 16 * 192**2
 """Of a batch."""
+LEAST_BESIDE = 12
+"""Pixels of a piece beside a face; where there are fewer, a photo without a face stands for it."""
 
 
 @dataclass(frozen=True)
@@ -77,11 +79,12 @@ def background(
         noise = rng.integers(0, 256, (cells, cells, 3)).astype(np.uint8)
         way = cv2.INTER_NEAREST if rng.random() < 0.3 else cv2.INTER_CUBIC
         return _enlarged(noise, side, way)
-    if kind < 0.5:
+    known = faces[rng.integers(len(faces))]
+    beside = _beside(known)
+    if kind < 0.55 or (kind >= 0.75 and (beside[2:] - beside[:2]).min() < LEAST_BESIDE):
         photo = nobody[rng.integers(len(nobody))]
         return _enlarged(_part(photo, np.array([0, 0, *photo.shape[1::-1]]), rng), side)
-    known = faces[rng.integers(len(faces))]
-    if kind < 0.6:
+    if kind < 0.62:
         wide = cv2.resize(known.picture, (side, side))
         return cv2.GaussianBlur(wide, (0, 0), side / rng.uniform(5, 12))
     if kind < 0.75:  # a face in the wrong order
@@ -99,7 +102,7 @@ def background(
         mixed = np.concatenate([np.concatenate([cells[i] for i in row], axis=1) for row in order])
         repeats = int(rng.integers(1, 5))
         return _enlarged(np.tile(mixed, (repeats, repeats, 1)), side)
-    return _enlarged(_part(known.picture, _beside(known), rng), side)
+    return _enlarged(_part(known.picture, beside, rng), side)
 
 
 def _beside(known: Known) -> NDArray[np.float64]:
@@ -140,8 +143,13 @@ def placed(known: Known, side: float, centre: Sequence[float], angle: float) -> 
     return np.column_stack([turn, np.asarray(centre) - turn @ known.points[0]])
 
 
-def drawn(canvas: Image, known: Known, matrix: NDArray[np.float64], *, over: bool) -> Image:
-    """The view with the face's picture in it; what is beside the picture stays or is black."""
+def drawn(
+    canvas: Image, known: Known, matrix: NDArray[np.float64], *, over: bool, soft: bool = False
+) -> Image:
+    """The view with the face's picture in it; what is beside the picture stays or is black.
+
+    A `soft` picture fades from the face to its border, so that faces are not told by the border.
+    """
     picture, scale = known.picture, float(np.hypot(*matrix[:, 0]))
     if scale < 0.7:
         size = [max(1, round(length * scale)) for length in picture.shape[1::-1]]
@@ -153,9 +161,23 @@ def drawn(canvas: Image, known: Known, matrix: NDArray[np.float64], *, over: boo
     warped = cv2.warpAffine(picture, np.column_stack([matrix[:, :2], shift]), size)
     if not over:
         return warped
-    full = np.full(picture.shape[:2], 255, np.uint8)
-    mask = cv2.warpAffine(full, np.column_stack([matrix[:, :2], shift]), size)
-    return np.where(mask[..., None] > 127, warped, canvas)
+    shape = _faded(known, picture.shape[:2]) if soft else np.full(picture.shape[:2], 255, np.uint8)
+    mask = cv2.warpAffine(shape, np.column_stack([matrix[:, :2], shift]), size)
+    if not soft:
+        return np.where(mask[..., None] > 127, warped, canvas)
+    kept = mask[..., None] / 255
+    return (kept * warped + (1 - kept) * canvas).round().astype(np.uint8)
+
+
+def _faded(known: Known, shape: tuple[int, int]) -> Image:
+    """A mask of a picture: 255 at the face, down to 0 at the border, ``[H, W]``."""
+    height, width = shape
+    x, y = known.points[0] * (width, height) / known.picture.shape[1::-1]
+    across = (np.arange(width) + 0.5 - x) / np.where(np.arange(width) < x, x, width - x)
+    down = (np.arange(height) + 0.5 - y) / np.where(np.arange(height) < y, y, height - y)
+    away = np.hypot(across[None], down[:, None])
+    faded: Image = (255 * np.clip((1 - away) / 0.25, 0, 1)).astype(np.uint8)
+    return faded
 
 
 def spoiled(view: Image, rng: np.random.Generator) -> Image:
@@ -228,7 +250,7 @@ def scene(
         ):
             continue
         taken.append(covered)
-        view = drawn(view, known, matrix, over=True)
+        view = drawn(view, known, matrix, over=True, soft=rng.random() < 0.6)
         points = known.points @ matrix[:, :2].T + matrix[:, 2]
         shown.append((points, side, known.score))
     return spoiled(view, rng), shown
