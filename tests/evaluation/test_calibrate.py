@@ -28,9 +28,9 @@ def raw(tmp_path: Path) -> Path:
     """The shipped model as it was exported: without a calibration."""
     path = tmp_path / "raw.onnx"
     graph = onnx.load(file_of("light"))
-    facts = {entry.key: json.loads(entry.value) for entry in graph.metadata_props}
-    del facts[METADATA_KEY]["calibration"]
-    onnx.helper.set_model_props(graph, {METADATA_KEY: json.dumps(facts[METADATA_KEY])})
+    (facts,) = (json.loads(one.value) for one in graph.metadata_props if one.key == METADATA_KEY)
+    del facts["calibration"]
+    onnx.helper.set_model_props(graph, {METADATA_KEY: json.dumps(facts)})
     onnx.save(graph, path)
     return path
 

@@ -37,7 +37,9 @@ def same_face(found: dict[str, Any], face: Face, estimator: AgeEstimator, pictur
     pixels, model = load_image(picture), estimator.model
     landmarks = Landmarks.from_array(marks)
     found_there = Detection(face.box, landmarks, face.score)
-    crop, quality = cut_face(pixels, found_there, model.template, model.size)
+    crop, quality = cut_face(
+        pixels, found_there, model.template, model.size, (pixels.shape[1], pixels.shape[0])
+    )
     for name in found["quality"].keys() - {"reasons"}:
         known = getattr(quality, name)
         assert found["quality"][name] == pytest.approx(known, rel=1e-5, abs=1e-5), name

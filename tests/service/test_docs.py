@@ -18,7 +18,7 @@ from agelens.service.settings import PREFIX, Settings
 
 DOCS = (ROOT / "docs" / "service.md").read_text("utf-8")
 DEPLOY = ROOT / "deploy"
-FILES = sorted(DEPLOY.iterdir())
+FILES = sorted(set(DEPLOY.iterdir()) - {DEPLOY / "rayjob.yaml"})  # which is of `agelens batch`
 PLURALS = {"cors_origin": "cors_origins", "trusted_proxy": "trusted_proxies"}
 CONFIG = "config"  # an option that names a file of settings
 

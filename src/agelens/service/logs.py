@@ -33,12 +33,16 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(line)
 
 
+OF_CLIENTS = ("Invalid HTTP request received.", "connection rejected")
+"""How lines of the server begin that any client can have it write."""
+
+
 class NotOfClients(logging.Filter):
     """Lets no line pass with which a client could fill the log."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Whether the line is of the service."""
-        return record.getMessage() != "Invalid HTTP request received."
+        return not record.getMessage().startswith(OF_CLIENTS)
 
 
 def log_config(form: str) -> dict[str, Any]:
