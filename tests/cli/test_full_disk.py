@@ -14,12 +14,12 @@ import pytest
 from commands import command, contents
 from conftest import ASTRONAUT, ROOT
 
-from agelens.data.manifest import Dataset
 from agelens.page.files import STATIC
 from agelens.pipeline.images import load_image
 from agelens.pipeline.model import file_of
 
 pytest.importorskip("torch")
+from agelens.data.manifest import Dataset
 from agelens.video.writers import VideoWriter
 
 COMMANDS = {
