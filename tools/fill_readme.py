@@ -32,8 +32,8 @@ def headline(reports: list[Report], others: dict[str, Report], left_out: Report)
         f"The model `{first['model']}`, from the file to the age, on pictures it has not seen;",
         "in brackets 95 % bootstrap intervals.",
         "",
-        "| pictures | mean error, years | within 5 years | in the "
-        f"{first['nominal_coverage']:.0%} interval | the same, had its calibration not known this "
+        "| pictures | mean error, years | within 5 years | coverage of the "
+        f"{first['nominal_coverage']:.0%} interval | coverage, calibrated without this "
         "set | no face found |",
         "|---|---|---|---|---|---|",
     ]

@@ -41,7 +41,9 @@ def batch(
     ] = False,
     column: Annotated[
         str | None,
-        typer.Option(help="Of Parquet and CSV files: with addresses, paths or bytes of pictures."),
+        typer.Option(
+            help="Of a Parquet or CSV file: the pictures' paths, addresses or (Parquet) bytes."
+        ),
     ] = None,
     at_least: Annotated[
         str, typer.Option(metavar="AGES", help="Ages, as in 18,21: adds a column for each.")
@@ -60,7 +62,7 @@ def batch(
     ] = Engine.LOCAL,
     address: Annotated[
         str | None,
-        typer.Option(help="Of a Ray cluster: auto, ray://HOST:10001. [default: a Ray of its own]"),
+        typer.Option(help="Of a Ray cluster: auto, ray://HOST:10001. [default: start a local Ray]"),
     ] = None,
     jobs: Annotated[
         int | None,
@@ -70,10 +72,11 @@ def batch(
         float, typer.Option(min=0, help="With Ray: GPUs of each process, as 1 or 0.25.")
     ] = 0,
     patience: Annotated[
-        float, typer.Option(min=0, help="Seconds for which a silent store is asked again.")
+        float, typer.Option(min=0, help="Seconds to keep retrying a store that does not answer.")
     ] = 180.0,
     report_every: Annotated[
-        float, typer.Option(min=0.1, help="Seconds between the lines of a log, if no terminal.")
+        float,
+        typer.Option(min=0.1, help="Seconds between log lines when stderr is not a terminal."),
     ] = 60.0,
     min_score: MinScore = 0.5,
     coverage: Coverage = 0.9,
@@ -82,13 +85,13 @@ def batch(
 ) -> None:
     """Estimate the ages in very many pictures, and write Parquet files.
 
-    Exit code: 0 when every picture was read, 1 when some were not, 2 for wrong usage, 130 after
-    Ctrl-C.
+    Exit code: 0 when every picture was read, 1 when some were not or a store did not answer, 2 for
+    wrong usage, 130 after Ctrl-C.
     """
     from agelens.batch import run
 
     if engine is Engine.LOCAL and (address or gpus):
-        raise typer.BadParameter("is for --engine ray", param_hint="--address, --gpus")
+        raise typer.BadParameter("only with --engine ray", param_hint="--address, --gpus")
     shown = sys.stderr.isatty()
     try:
         counts = run(
@@ -124,8 +127,8 @@ def batch(
     )
     if counts.unfinished:
         sys.stderr.write(
-            f"agelens: a store did not answer, so that {counts.unfinished:,} parts are missing; "
-            "the same command with --resume makes them\n"
+            f"agelens: a store did not answer, so {counts.unfinished:,} shards are missing; "
+            "run the same command with --resume\n"
         )
     raise typer.Exit(1 if counts.failed or counts.unfinished else 0)
 

@@ -32,12 +32,12 @@ def calibrate(
         typer.Option(
             "--split",
             help="Parts of the dataset that the model was not trained on; repeatable. [default: "
-            "calibration; of sources that it was not trained on, all but test, or all if few]",
+            "calibration; for sets it was not trained on, all but test, or all below 1,000 faces]",
         ),
     ] = None,
     jobs: Jobs = None,
 ) -> None:
-    """Calibrate a model on held-out faces, 100 or more: what makes its intervals hold."""
+    """Calibrate a model's intervals on 100 or more held-out faces."""
     from agelens.data.manifest import Dataset
     from agelens.evaluation.calibrate import calibrate as run
     from agelens.pipeline.model import SHIPPED

@@ -50,7 +50,11 @@ MinScore = Annotated[
     typer.Option(min=0, max=1, help="Least detector score of a face; the others are left out."),
 ]
 Crowd = Annotated[
-    bool, typer.Option("--crowd", help="Also find the small faces of a crowd; five times slower.")
+    bool,
+    typer.Option(
+        "--crowd",
+        help="Also find small faces, as in a crowd; finding takes about five times as long.",
+    ),
 ]
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="A prepared dataset.")]
 

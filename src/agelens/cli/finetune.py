@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from agelens.cli.common import Folder, Jobs, app, progress_bar, updater
-from agelens.cli.training import RUNS, interrupted, line
+from agelens.cli.training import RUNS, Accelerator, Overrides, interrupted, line
 
 
 @app.command()
@@ -28,15 +28,11 @@ def finetune(
         Path | None,
         typer.Option(metavar="DIR", help="Folder of the run. [default: runs/NAME of FILE]"),
     ] = None,
-    overrides: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change the recipe.")
-    ] = None,
-    accelerator: Annotated[
-        str, typer.Option(help="cpu, gpu, or auto: a GPU where there is one.")
-    ] = "auto",
+    overrides: Overrides = None,
+    accelerator: Accelerator = "auto",
     jobs: Jobs = None,
 ) -> None:
-    """Go on with `light` on your own pictures, about 350 or more, and say what that gained."""
+    """Fine-tune `light` on your own pictures (about 350 or more) and compare the two."""
     from rich.console import Console
 
     from agelens.cli.tables import print_table, print_text, print_verdict

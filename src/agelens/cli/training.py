@@ -16,6 +16,10 @@ if TYPE_CHECKING:
 
 RUNS = Path("runs")
 INTERRUPTED = 130
+Overrides = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change the recipe.")
+]
+Accelerator = Annotated[str, typer.Option(help="cpu, gpu, or auto: a GPU where there is one.")]
 
 
 @app.command()
@@ -29,12 +33,8 @@ def train(
         Path | None,
         typer.Option(metavar="DIR", help="Folder of the run. [default: runs/NAME]"),
     ] = None,
-    overrides: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change the recipe.")
-    ] = None,
-    accelerator: Annotated[
-        str, typer.Option(help="cpu, gpu, or auto: a GPU where there is one.")
-    ] = "auto",
+    overrides: Overrides = None,
+    accelerator: Accelerator = "auto",
     devices: Annotated[
         int | None, typer.Option(min=1, help="Devices on each node. [default: all GPUs]")
     ] = None,
