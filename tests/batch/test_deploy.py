@@ -17,7 +17,7 @@ def test_the_job_runs_a_command_that_exists_and_goes_on() -> None:
     program, name, *words = shlex.split(job["spec"]["entrypoint"])
     assert (program, name) == ("agelens", "batch")
     command = get_command(app).commands["batch"]  # type: ignore[attr-defined]
-    context = command.make_context("batch", words, resilient_parsing=True)
+    context = command.make_context("batch", words)
     assert context.params["resume"]
     assert context.params["engine"] == "ray"
     assert context.params["output"] == "s3://bucket/ages"

@@ -68,7 +68,12 @@ def test_results_are_never_written_over(tmp_path: Path) -> None:
         run(tmp_path, tmp_path / "new", annotate=True)
     with pytest.raises(ModelError, match="nobody"):
         run(folder, tmp_path / "new", model="nobody")
+    parts = {part: part.stat().st_mtime_ns for part in (tmp_path / "out").glob("*/*.parquet")}
     assert run(folder, tmp_path / "out", resume=True) == first
+    folder.rename(tmp_path / "away")
+    with pytest.raises(OutputError, match="none of the inputs can be read now"):
+        run(folder, tmp_path / "out", resume=True)
+    assert {part: part.stat().st_mtime_ns for part in parts} == parts  # neither made again nor lost
 
 
 def test_a_resumed_run_follows_what_is_there_now(tmp_path: Path) -> None:

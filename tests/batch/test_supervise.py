@@ -125,3 +125,11 @@ def test_a_model_that_is_none_ends_the_run_with_its_sentence(tmp_path: Path) -> 
         pytest.raises(AgelensError, match=r"model\.onnx: not a model"),
     ):
         worker.do(Shard(names=("a.jpg",)))
+
+
+@pytest.mark.skipif(os.name == "nt", reason="named pipes")
+def test_a_tar_that_cannot_be_opened_in_time_ends_its_shard(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "x.tar")  # whose opening waits for whoever writes
+    with Worker(Settings(str(tmp_path / "out"), picture_seconds=0.5)) as worker:
+        counts = worker.do(Shard(kind="tar", address=str(tmp_path / "x.tar")))
+    assert (counts.pictures, counts.failed) == (1, 1)

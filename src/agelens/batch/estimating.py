@@ -10,7 +10,7 @@ from typing import Any
 from agelens import __version__
 from agelens.batch.reading import Loaded
 from agelens.batch.settings import Settings
-from agelens.errors import AgelensError, ImageError
+from agelens.errors import ImageError
 from agelens.estimator import AgeEstimator
 from agelens.faces import Faces
 from agelens.files import short_name
@@ -49,11 +49,7 @@ class Estimating:
                 faces = self._estimator.estimate(loaded.data)
                 annotated = self._annotated(faces, loaded.name, shard, number)
             except ImageError as problem:
-                error = problem.reason
-            except (MemoryError, AgelensError):
-                raise  # not the picture's fault
-            except Exception as problem:  # noqa: BLE001 - one picture never costs the others
-                error = f"reading it failed ({type(problem).__name__}: {problem})"
+                faces, error = Faces((), loaded.name), problem.reason
         rows = faces.to_rows(self._settings.at_least)
         return {
             "faces": [row | {"path": loaded.name} | self._model for row in rows],
@@ -76,7 +72,10 @@ class Estimating:
         file = short_name(file if file.lower().endswith((".jpg", ".jpeg")) else f"{file}.jpg")
         stream = io.BytesIO()
         kept = {} if faces.image is None else copied_info(faces.image)
-        faces.draw().save(stream, "JPEG", quality=92, **kept)
+        try:
+            faces.draw().save(stream, "JPEG", quality=92, **kept)
+        except (OSError, ValueError) as error:  # longer than a JPEG may be
+            raise ImageError(name, f"no copy of it can be written ({error})") from error
         output = self._settings.output.rstrip("/")
         self._settings.target.write(f"{output}/{folder}/{file}", stream.getvalue())
         return f"{folder}/{file}"

@@ -74,9 +74,9 @@ def _read(name: str, problem: str | None, storage: Storage) -> Loaded:
     except (OSError, ValueError) as error:
         return Loaded(name, UnreadableImageError(name, why(error)))
     except Exception as error:
-        if not web:
+        if not isinstance(getattr(error, "status", None), int):
             raise
-        return Loaded(name, UnreadableImageError(name, why(error)))  # such as 403
+        return Loaded(name, UnreadableImageError(name, why(error)))  # an HTTP answer such as 403
 
 
 def _whole(
@@ -91,7 +91,10 @@ def _whole(
         for index, loaded in enumerate(inside(shard, storage), 1):
             if index > start:
                 yield loaded
-    except (OSError, EOFError, ValueError, tarfile.TarError) as error:
+    except (
+        OSError, EOFError, ValueError, tarfile.TarError,
+        NotImplementedError, TypeError, LookupError,  # pyarrow's, of columns that it cannot read
+    ) as error:  # fmt: skip
         reason = f"cannot be read after {index} pictures ({why(error)})"
         yield Loaded(shard.address, UnreadableImageError(shard.address, reason))
 

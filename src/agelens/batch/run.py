@@ -17,7 +17,7 @@ from agelens import __version__
 from agelens.batch import local, parts
 from agelens.batch.plan import Plan
 from agelens.batch.progress import Status, Tally, reporting
-from agelens.batch.settings import Counts, Settings
+from agelens.batch.settings import PICTURE_SECONDS, Counts, Settings
 from agelens.batch.shards import Shard, list_shards
 from agelens.batch.storage import is_address
 from agelens.errors import OutputError
@@ -104,6 +104,7 @@ def run(
         annotate=annotate,
         anonymous=anonymous,
         patience=patience,
+        picture_seconds=max(PICTURE_SECONDS, 3 * patience),  # reading may be tried for twice that
     )
     facts = {
         "agelens": __version__,
@@ -156,6 +157,11 @@ def run(
                     counts += result
                     tally.finish(result, counted=engine == "local")
     counts += _counts_of(known, settings)
+    if done - seen and counts.failed == counts.pictures:
+        raise OutputError(
+            f"{settings.output}: none of the inputs can be read now; the results of the earlier "
+            "run are left as they are"
+        )
     _remove_stale(seen, settings)
     record |= {"complete": not counts.unfinished, "ended": _now(), "counts": asdict(counts)}
     _write_record(settings, record)

@@ -8,6 +8,7 @@ from agelens.batch.storage import Storage
 
 OUT_OF_MEMORY = 12
 """Exit code of a process that could not get memory."""
+PICTURE_SECONDS = 600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +37,7 @@ class Settings:
     annotate: bool = False
     anonymous: bool = False
     patience: float = 180.0
-    picture_seconds: float = 600.0
+    picture_seconds: float = PICTURE_SECONDS
 
     @property
     def source(self) -> Storage:

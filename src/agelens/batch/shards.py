@@ -157,8 +157,10 @@ def _at_address(name: str, storage: Storage, column: str | None) -> Iterator[Pic
                     yield Picture(one, Path())
             if empty:
                 yield Picture(name, Path(), "the folder holds no pictures; name tars by a glob")
-    except (OSError, ValueError) as error:
+    except FileNotFoundError as error:
         yield Picture(name, Path(), why(error))
+    except (OSError, ValueError) as error:  # what lies there is unknown: not a run without it
+        raise DataError(f"{name}: cannot be listed ({why(error)})") from error
 
 
 def _file(picture: Picture, storage: Storage, column: str | None) -> Iterator[Picture | Shard]:
@@ -171,7 +173,7 @@ def _file(picture: Picture, storage: Storage, column: str | None) -> Iterator[Pi
                 yield from _csv(picture.name, storage, column)
             else:
                 yield from _parquet(picture.name, storage, column)
-        except (OSError, ValueError) as error:  # pyarrow's and csv's are among them
+        except (OSError, ValueError, NotImplementedError, csv.Error) as error:  # pyarrow's, too
             yield replace(picture, problem=f"cannot be read as a table ({why(error)})")
     else:
         yield picture

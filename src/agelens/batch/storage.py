@@ -21,7 +21,8 @@ CHUNK = 4 << 20
 """Bytes of a large file in one request."""
 _FINAL = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError)
 _NETWORK = {"HTTPClientError", "ConnectionError", "ClientConnectionError", "ClientPayloadError"}
-"""Names of the errors of botocore and aiohttp that are no `OSError`, and may pass."""
+_NETWORK |= {"ServiceRequestError", "ServiceResponseError"}
+"""Names of the errors of botocore, aiohttp and Azure that are no `OSError`, and may pass."""
 
 
 class StorageError(AgelensError):
@@ -35,9 +36,10 @@ def is_address(name: str) -> bool:
 
 def may_pass(error: BaseException) -> bool:
     """Whether the same request may succeed later: the network, a busy or restarted server."""
-    status = getattr(error, "status", None)  # of an HTTP answer
-    if isinstance(status, int):
-        return status in (408, 425, 429) or status >= 500
+    for name in ("status", "status_code", "code"):  # of an HTTP answer, by aiohttp, Azure, gcsfs
+        status = getattr(error, name, None)
+        if isinstance(status, int):
+            return status in (408, 425, 429) or status >= 500
     if isinstance(error, OSError):
         return not isinstance(error, _FINAL)
     return bool(_NETWORK & {kind.__name__ for kind in type(error).__mro__})

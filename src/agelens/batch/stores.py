@@ -100,15 +100,20 @@ class _Fsspec:
         return bytes(self._files.cat_file(address, start, end))
 
     def size(self, address: str) -> int:
-        return int(self._files.size(address))
+        size = self._files.size(address)
+        if size is None:
+            raise ValueError("the server does not tell its size")
+        return int(size)
 
     def write(self, address: str, data: bytes) -> None:
         if self._whole_at_once:
             self._files.pipe_file(address, data)
         else:
-            self._files.makedirs(address.rpartition("/")[0], exist_ok=True)
-            self._files.pipe_file(f"{address}.partial", data)
-            self._files.mv(f"{address}.partial", address)
+            folder, _, name = address.rpartition("/")
+            partial = f"{folder}/.{name}.partial"  # hidden from what reads the folder as a table
+            self._files.makedirs(folder, exist_ok=True)
+            self._files.pipe_file(partial, data)
+            self._files.mv(partial, address)
 
     def remove(self, address: str) -> None:
         self._files.rm_file(address)
@@ -220,7 +225,8 @@ class _S3:
     def glob(self, pattern: str) -> Iterator[str]:
         from fsspec.utils import glob_translate
 
-        fits = re.compile(glob_translate(pattern))
+        # Addresses are told as s3://, whatever the pattern begins with.
+        fits = re.compile(glob_translate(f"{self._root}/{self._key(pattern)}"))
         folder = re.split(r"[*?\[]", pattern, maxsplit=1)[0].rpartition("/")[0]
         return (address for address in self.walk(folder) if fits.fullmatch(address))
 
@@ -234,7 +240,11 @@ def _asked(request: Callable[[], Result]) -> Result:
 
     try:
         return request()
-    except (exceptions.PermissionDeniedError, exceptions.UnauthenticatedError) as error:
+    except exceptions.UnauthenticatedError as error:
+        raise ConnectionError(
+            _short(error)
+        ) from error  # credentials are renewed; it is asked again
+    except exceptions.PermissionDeniedError as error:
         raise PermissionError(13, "Permission denied") from error
     except FileNotFoundError as error:
         raise FileNotFoundError(2, "No such file") from error
@@ -242,7 +252,8 @@ def _asked(request: Callable[[], Result]) -> Result:
         status = re.search(
             r"status (?:code )?(?:client error )?\(?(\d{3})", str(error), re.IGNORECASE
         )
-        if status and 300 <= int(status[1]) < 500 and status[1] not in ("408", "429"):
+        final = status and 300 <= int(status[1]) < 500 and status[1] not in ("408", "429")
+        if final and "ExpiredToken" not in str(error):
             raise ValueError(_short(error)) from error
         raise ConnectionError(_short(error)) from error
     except exceptions.BaseError as error:

@@ -68,10 +68,11 @@ class Worker:
         pictures: list[dict[str, Any]] = []
         tries, whole = 0, False
         while not whole:
-            begun = shard.name_of(len(pictures))
+            begun, began = shard.name_of(len(pictures)), False
             try:
                 for answer in self._ask(shard, len(pictures), alone=tries > 0):
-                    begun = answer.get("begin", begun)
+                    if "begin" in answer:
+                        begun, began = answer["begin"], True
                     if "unfinished" in answer:
                         self.close_process()
                         return Counts(unfinished=1)
@@ -80,7 +81,7 @@ class Worker:
                     if "picture" in answer:
                         pictures.append(answer["picture"])
                         faces += answer["faces"]
-                        tries = 0
+                        tries, began = 0, False
                         on_picture(answer["picture"]["error"] is not None)
                     whole = answer.get("end", False)
             except _EndedError as ended:
@@ -89,7 +90,8 @@ class Worker:
                     pictures.append(_poison(begun, f"{ended}, {ATTEMPTS} times"))
                     on_picture(True)
                     tries = 0
-                    whole = len(pictures) == len(shard.names)
+                    # A tar or a row group that ends the process between two pictures would again.
+                    whole = len(pictures) == len(shard.names) if shard.names else not began
         try:
             settings = self._settings
             return write_parts(
