@@ -58,7 +58,7 @@ def calibrate(
     *,
     output: Path | None = None,
     splits: Sequence[str] = (),
-    start: Calibration | None = None,
+    start: AgeModel | None = None,
     jobs: int | None = None,
     progress: Progress = silent,
 ) -> Calibrated:
@@ -74,7 +74,7 @@ def calibrate(
         splits: whose faces the network has not learnt from. By default the calibration part, of a
             dataset with sources that the network has learnt from; of others all but the test part,
             and that too where there are fewer than `FEW` faces.
-        start: the calibration to adapt, in place of the model's own.
+        start: the model whose calibration is adapted, in place of the model's own.
         jobs: pictures in work at once.
         progress: called with the number of pictures done and their total, part after part.
 
@@ -87,12 +87,12 @@ def calibrate(
     estimator = AgeEstimator(model, threads=1, calibration=Calibration())
     opened = estimator.model
     if output is not None:
-        files = (opened.path, dataset.folder / "manifest.parquet", dataset.folder / "dataset.json")
-        Inputs(files).refuse(output)
+        Inputs([opened.path, *dataset.files()]).refuse(output)
     chosen = tuple(splits) or default_splits(opened, dataset)
     rows = pd.concat([dataset.part(split, missed=True, bands=True) for split in chosen])
-    earlier = opened.metadata.get("calibrated_on", [])
-    seen = int(opened.calibrated_on(rows["sha256"]).sum())
+    origin = start or opened
+    earlier = origin.metadata.get("calibrated_on", [])
+    seen = int(origin.calibrated_on(rows["sha256"]).sum())
     if seen and any(record["adapted"] for record in earlier):
         raise DataError(
             f"{model}: was adapted to {seen:,} of these faces already; calibrate the model file "
@@ -109,8 +109,7 @@ def calibrate(
             f"{dataset.folder}: {len(found)} faces are too few to calibrate on: "
             f"{MIN_FACES} are needed"
         )
-    own = None if seen or not opened.metadata["calibration"] else opened.calibration
-    base = start or own
+    base = None if seen or not origin.metadata["calibration"] else origin.calibration
     (distributions, ages), labels, weights = distributions_of(found), bands_of(found), alike(found)
 
     def fit(which: NDArray[np.bool_]) -> Calibration:
@@ -132,7 +131,7 @@ def calibrate(
         "calibrated_on": [*([] if base is None else earlier), record],
     }
     pictures = short_digests(found["sha256"])
-    _write(opened, facts, pictures if base is None else opened.pictures | pictures, output)
+    _write(opened, facts, pictures if base is None else origin.pictures | pictures, output)
     return Calibrated(fitted, found, chosen, base is not None, before, after)
 
 

@@ -68,7 +68,7 @@ def finetune(
         OutputError: the file cannot be written, or is one of the dataset's.
         RecipeError, CheckpointError, ExportError: as `fit` and `export` raise them.
     """
-    Inputs([dataset.folder / "manifest.parquet", dataset.folder / "dataset.json"]).refuse(output)
+    Inputs(dataset.files()).refuse(output)
     sizes = {
         split: len(dataset.part(split, bands=True))
         for split in ("train", "validation", "calibration", "test")
@@ -87,7 +87,7 @@ def finetune(
     tuned = run / "model.onnx"
     export(best, tuned, dataset.folder, flip=True)
     with AgeEstimator(BEFORE, threads=1, calibration=Calibration()) as before:
-        start = before.model.calibration
+        start = before.model
         done = calibrate(
             tuned, dataset, output=output, splits=parts, start=start, jobs=jobs, progress=progress
         )
@@ -100,6 +100,6 @@ def finetune(
     found = pd.concat(tables, ignore_index=True)
     found = found[found["path"].isin(after.index)]
     distributions, ages = distributions_of(found)
-    first = held(distributions, bands_of(found), ages, start)
+    first = held(distributions, bands_of(found), ages, start.calibration)
     gained = gain(first, after.loc[found["path"]])
     return FineTuned(sizes["train"], len(done.found), len(found), gained)
