@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -188,6 +189,7 @@ class AgeEstimator:
         detections: Sequence[Detection] | None = None,
         *,
         min_score: float | None = None,
+        most: int | None = None,
         bgr: bool = False,
     ) -> FaceCrops:
         """The first step of `estimate`: find the faces, and cut them out as the model reads them.
@@ -196,6 +198,7 @@ class AgeEstimator:
             image: as for `estimate`.
             detections: faces of this picture that are known already; by default they are searched.
             min_score: least score of a face that is searched; the estimator's by default.
+            most: faces to cut out, the largest; all by default.
             bgr: as for `estimate`.
 
         Raises:
@@ -214,9 +217,9 @@ class AgeEstimator:
                 bgr=bgr,
             )
             pixels, whole, detections = searched.pixels, searched.size, searched.detections
-        return crop_faces(
-            pixels, detections, model.template, model.size, model.workers, whole=whole
-        )
+        kept = detections[:most]
+        crops = crop_faces(pixels, kept, model.template, model.size, model.workers, whole=whole)
+        return replace(crops, left_out=len(detections) - len(kept))
 
     def predict(self, crops: FaceCrops) -> NDArray[np.float32]:
         """The second step of `estimate`: what the model says of each face.

@@ -12,8 +12,8 @@ from agelens.benchmark.process import BenchmarkError
 from agelens.estimator import AgeEstimator
 from agelens.parallel import map_in_order
 from agelens.pipeline.detect import FaceDetector
-from agelens.pipeline.images import load_reduced
-from agelens.pipeline.preprocess import crop_faces
+from agelens.pipeline.images import load_image, load_reduced
+from agelens.pipeline.preprocess import crop_faces, too_small
 
 STEPS = ("decode", "detect", "align", "model", "postprocess")
 """The steps of `AgeEstimator.estimate`, in order; "decode" reads the file, "align" cuts the faces
@@ -46,6 +46,8 @@ def time_steps(
         marks.append(time.perf_counter())
         found = detector.detect(pixels, min_score=estimator.min_score, size=size)
         marks.append(time.perf_counter())
+        if too_small(found, pixels, size, side):
+            pixels = load_image(file)
         crops = crop_faces(pixels, found, template, side, whole=size)
         marks.append(time.perf_counter())
         distributions = estimator.predict(crops)

@@ -34,6 +34,7 @@ class FaceCrops:
         detections: N, where the faces are.
         qualities: N, how fit each is for an estimate.
         crops: RGB uint8 ``[N, S, S, 3]``, the aligned faces.
+        left_out: how many more faces the picture shows.
     """
 
     width: int
@@ -41,19 +42,10 @@ class FaceCrops:
     detections: tuple[Detection, ...]
     qualities: tuple[Quality, ...]
     crops: NDArray[np.uint8]
+    left_out: int = 0
 
     def __len__(self) -> int:
         return len(self.detections)
-
-    def largest(self, count: int) -> FaceCrops:
-        """The first so many of the faces."""
-        return FaceCrops(
-            self.width,
-            self.height,
-            self.detections[:count],
-            self.qualities[:count],
-            self.crops[:count],
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,14 +92,24 @@ def find_faces(
     if isinstance(detector, FaceDetector) and not detector.crowd:
         pixels, size = load_reduced(image, max_pixels=max_pixels, bgr=bgr)
         found = detector.detect(pixels, min_score=min_score, size=size)
-        scale = pixels.shape[1] / size[0]
-        if scale == 1 or all(scale * face.box.width >= least_side for face in found):
+        if not too_small(found, pixels, size, least_side):
             return Searched(pixels, size, found)
         pixels = load_image(image, max_pixels=max_pixels, bgr=bgr)
     else:
         pixels = load_image(image, max_pixels=max_pixels, bgr=bgr)
         found = detector.detect(pixels, min_score=min_score)
     return Searched(pixels, (pixels.shape[1], pixels.shape[0]), found)
+
+
+def too_small(
+    found: Sequence[Detection],
+    pixels: NDArray[np.uint8],
+    size: tuple[int, int],
+    least_side: int,
+) -> bool:
+    """Whether pixels are a reduction of a picture in which a face is smaller than `least_side`."""
+    scale = pixels.shape[1] / size[0]
+    return scale < 1 and any(scale * face.box.width < least_side for face in found)
 
 
 def crop_faces(

@@ -188,11 +188,10 @@ class Decoder:
             seen = self._tracker.update(pixels, time.monotonic())
             tracked = [{"track": one.track} | one.face.to_dict() for one in seen]
             return _result(width, height, tracked[: self._settings.max_faces], len(tracked))
-        found = estimator.preprocess(data)
-        crops = found.largest(self._settings.max_faces)
+        crops = estimator.preprocess(data, most=self._settings.max_faces)
         faces = estimator.postprocess(estimator.predict(crops), crops, coverage=request.coverage)
         shown = [_as_dict(face, request.at_least) for face in faces]
-        return _result(crops.width, crops.height, shown, len(found))
+        return _result(crops.width, crops.height, shown, len(crops) + crops.left_out)
 
 
 def _result(width: int, height: int, faces: list[dict[str, Any]], found: int) -> PictureResult:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from urllib.parse import urlsplit
 
-from fastapi import APIRouter, WebSocket
+from fastapi import APIRouter, WebSocket, WebSocketDisconnect
 
 from agelens.errors import AgelensError
 from agelens.service.access import Guard
@@ -70,6 +70,8 @@ def stream_routes(service: Service, settings: Settings, guard: Guard) -> APIRout
                 raise TrackingMissingError("this service follows no faces; it has no 'trackers'")
             with streams.another():
                 await _run(websocket, service, settings, model)
+        except WebSocketDisconnect:
+            pass  # the client went while its frame was in work
         except AgelensError as error:
             await websocket.send_denial_response(problem_answer(error))
 
