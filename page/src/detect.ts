@@ -33,12 +33,13 @@ export class FaceDetector {
     private readonly minScore: number,
   ) {}
 
-  /** The faces of one picture, largest box first. */
-  async detect(image: Pixels): Promise<Detection[]> {
+  /** The faces of one picture, largest box first. Where there are none, they are looked for
+   * upside down, too, if that is wanted. */
+  async detect(image: Pixels, upsideDown = true): Promise<Detection[]> {
     const { width, height } = image;
     const pyramid = new Pyramid(image);
     let kept: Candidate[] = [];
-    for (const views of rounds(width, height, this.places)) {
+    for (const views of rounds(width, height, this.places, upsideDown)) {
       for (const view of [...views].sort((one, other) => other.scale - one.scale)) {
         pyramid.reduce(view.scale);
       }

@@ -76,11 +76,16 @@ export class AgeEstimator {
     return distributions.map((distribution, index) => {
       const { box, landmarks, score } = detections[index]!;
       const calibrated = this.calibration.calibrated(distribution);
-      const judged = this.calibration.interval(calibrated, ages, known.width_coverage);
+      const { coverage } = this.manifest;
+      const interval = this.calibration.interval(calibrated, ages, coverage);
+      const judged =
+        coverage === known.width_coverage
+          ? interval
+          : this.calibration.interval(calibrated, ages, known.width_coverage);
       const chance = calibrated.reduce((sum, mass, k) => (ages[k]! >= age ? sum + mass : sum), 0);
       return {
         age: quantile(calibrated, ages, 0.5),
-        interval: this.calibration.interval(calibrated, ages, this.manifest.coverage),
+        interval,
         box,
         landmarks: Object.fromEntries(LANDMARKS.map((name, k) => [name, landmarks[k]!])),
         score,

@@ -90,7 +90,8 @@ function laplacian(grey: Float64Array): Float64Array {
 function texture(grey: Float64Array, [darkest, brightest]: readonly [number, number]): number {
   const size = Math.sqrt(grey.length);
   const mirror = (i: number) => (i < 0 ? 1 : i >= size ? size - 2 : i);
-  const steps: number[] = [];
+  const steps = new Uint16Array(grey.length);
+  let count = 0;
   grey.forEach((value, i) => {
     if (value < darkest || value > brightest) return;
     const [x, y] = [i % size, Math.floor(i / size)];
@@ -98,17 +99,16 @@ function texture(grey: Float64Array, [darkest, brightest]: readonly [number, num
     const [above, below] = [mirror(y - 1) * size, mirror(y + 1) * size];
     const across = (row: number) => grey[row + right]! - grey[row + left]!;
     const down = (column: number) => grey[below + column]! - grey[above + column]!;
-    steps.push(
+    steps[count++] =
       Math.abs(across(above) + 2 * across(y * size) + across(below)) +
-        Math.abs(down(left) + 2 * down(x) + down(right)),
-    );
+      Math.abs(down(left) + 2 * down(x) + down(right));
   });
-  const total = steps.reduce((sum, step) => sum + step, 0);
+  const seen = steps.subarray(0, count).sort();
+  const total = seen.reduce((sum, step) => sum + step, 0);
   if (!total) return 1;
-  steps.sort((a, b) => a - b);
-  const half = steps.length >> 1;
-  const median = steps.length % 2 ? steps[half]! : (steps[half - 1]! + steps[half]!) / 2;
-  return (median * steps.length) / total;
+  const half = count >> 1;
+  const median = count % 2 ? seen[half]! : (seen[half - 1]! + seen[half]!) / 2;
+  return (median * count) / total;
 }
 
 function sharpness(grey: Float64Array, spread: number, rounding: number): number {

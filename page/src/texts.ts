@@ -175,7 +175,8 @@ const de: Texts = {
   looking: "Gesichter werden gesucht …",
   lookingAt: (number, of) => `Gesichter werden gesucht … ${number} von ${of}`,
   found: (faces) => (faces === 1 ? "Ein Gesicht" : `${faces} Gesichter, das größte zuerst`),
-  noFace: "Es wurde kein Gesicht gefunden. Ein Bild aus größerer Nähe oder mit mehr Licht kann helfen.",
+  noFace:
+    "Es wurde kein Gesicht gefunden. Ein Bild aus größerer Nähe oder mit mehr Licht kann helfen.",
   notInView: "Kein Gesicht zu sehen",
   faces: (faces) => count(faces, "Gesicht", "Gesichter"),
   pictures: (pictures) => count(pictures, "Bild", "Bilder"),

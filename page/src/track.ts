@@ -47,7 +47,7 @@ export class FaceTracker {
       if (found.length === this.detections.length) return found;
     }
     this.sinceDetection = 0;
-    return detector.detect(image);
+    return detector.detect(image, false);
   }
 
   /** The track of the face in this box: the one of `free` that overlaps most, else a new one. */

@@ -71,7 +71,12 @@ export function toMatrix({ centre: [x, y], scale, size: [width, height], angle }
 }
 
 /** The views of a picture, round by round: the next only when those before show nobody. */
-export function* rounds(width: number, height: number, known: ViewConstants): Generator<View[]> {
+export function* rounds(
+  width: number,
+  height: number,
+  known: ViewConstants,
+  upsideDown = true,
+): Generator<View[]> {
   const [usual, ...wider] = known.borders;
   const pieces = strips(width, height, known);
   let parts = tiles(width, height, known);
@@ -80,7 +85,7 @@ export function* rounds(width: number, height: number, known: ViewConstants): Ge
   const first = [whole(width, height, usual!, known), ...pieces, ...parts];
   yield first;
   for (const border of wider) yield [whole(width, height, border, known)];
-  yield first.map((view) => ({ ...view, angle: Math.PI }));
+  if (upsideDown) yield first.map((view) => ({ ...view, angle: Math.PI }));
 }
 
 /** The view of the whole picture with a border around. */

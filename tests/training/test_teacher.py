@@ -84,5 +84,5 @@ def test_a_distilled_network_believes_its_teacher(
         believed = expected_age(module.net.head(features))
         directions = functional.normalize(module.project(features))
     assert believed.mean() > 65 > rows["age"][:8].mean() + 15
-    assert directions[:, 0].median() > 0.9
+    assert directions[:, 0].mean() > 0.9
     assert {shape[1:] for shape in seen} == {(3, 32, 32)}  # the view before it is made smaller

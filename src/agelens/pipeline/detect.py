@@ -95,6 +95,7 @@ class FaceDetector:
         *,
         min_score: float = 0.5,
         size: tuple[int, int] | None = None,
+        upside_down: bool = True,
     ) -> tuple[Detection, ...]:
         """Find the faces of one picture.
 
@@ -103,14 +104,16 @@ class FaceDetector:
             min_score: faces with a lower score, 0 to 1, are left out; below 0.3 are none at all.
             size: width and height of the picture that the faces are wanted in, where `image` is a
                 reduction of it (see `agelens.pipeline.images.load_reduced`).
+            upside_down: look for faces upside down where nobody is found otherwise, which doubles
+                the work on a picture without a face.
 
         Returns:
             Detections, largest box first. Heads turned in the picture's plane are found up to 40
-            degrees for sure (tested); those upside down where nobody is found otherwise.
+            degrees for sure (tested).
         """
         width, height = size or (image.shape[1], image.shape[0])
         pyramid, kept = Pyramid(image, (width, height)), list[_Candidate]()
-        for views in rounds(width, height, crowd=self.crowd):
+        for views in rounds(width, height, crowd=self.crowd, upside_down=upside_down):
             for view in sorted(views, key=lambda view: -view.scale):
                 pyramid.reduce(view.scale)
             coarse = [face for found in self._look(pyramid, views) for face in found]

@@ -83,12 +83,15 @@ def texture(grey: Grey) -> float:
 
     Of pixels that are neither black nor white; 1 where there are none.
     """
-    steps = [cv2.Sobel(grey, cv2.CV_32F, *axis) for axis in ((1, 0), (0, 1))]
-    size = np.abs(steps[0]) + np.abs(steps[1])
+    across, down = (cv2.Sobel(grey, cv2.CV_16S, *axis) for axis in ((1, 0), (0, 1)))
+    size = np.abs(across) + np.abs(down)
     seen = size[(grey >= UNCLIPPED[0]) & (grey <= UNCLIPPED[1])]
-    if not seen.any():
+    total = int(seen.sum(dtype=np.int64))
+    if not total:
         return 1.0
-    return float(np.median(seen) / seen.mean())
+    below = np.bincount(seen).cumsum()  # of whole numbers, quicker than sorting
+    middle = np.searchsorted(below, ((len(seen) - 1) // 2, len(seen) // 2), side="right").mean()
+    return float(middle * len(seen) / total)
 
 
 def yaw(landmarks: Landmarks) -> float:

@@ -113,13 +113,16 @@ class Pyramid:
         return cv2.warpAffine(image, matrix, view.size, flags=cv2.INTER_LINEAR)  # type: ignore[return-value]
 
 
-def rounds(width: int, height: int, *, crowd: bool = False) -> Iterator[list[View]]:
+def rounds(
+    width: int, height: int, *, crowd: bool = False, upside_down: bool = True
+) -> Iterator[list[View]]:
     """The views of a picture, round by round: the next only when those before show nobody.
 
     Args:
         width: of the picture, in pixels.
         height: likewise.
         crowd: look for smaller faces, too.
+        upside_down: look once more, upside down, in the end.
     """
     usual = _whole(width, height, BORDERS[0])
     strips = _strips(width, height)
@@ -132,7 +135,8 @@ def rounds(width: int, height: int, *, crowd: bool = False) -> Iterator[list[Vie
     yield first
     for border in BORDERS[1:]:
         yield [_whole(width, height, border)]
-    yield [replace(view, turn=-view.turn) for view in first]
+    if upside_down:
+        yield [replace(view, turn=-view.turn) for view in first]
 
 
 def _whole(width: int, height: int, border: float) -> View:

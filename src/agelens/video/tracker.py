@@ -119,6 +119,8 @@ class FaceTracker:
             if len(found) == len(self._known):
                 return found
         self._since_detection = 0
+        if isinstance(detector, FaceDetector):
+            return detector.detect(image, min_score=min_score, upside_down=False)
         return detector.detect(image, min_score=min_score)
 
     def _identify(self, faces: tuple[Detection, ...], time: float) -> dict[int, int]:
