@@ -99,6 +99,7 @@ def main() -> None:
             kind: rows(Path(name, "killed"), kind) == rows(Path(name, "whole"), kind)
             for kind in ("faces", "pictures")
         }
+        same["count"] = len(rows(Path(name, "whole"), "pictures")) == options.pictures
     report = {
         "pictures": options.pictures,
         "kills": dict(done),
@@ -108,7 +109,7 @@ def main() -> None:
     print(json.dumps(report))
     if options.json:
         write_json(report, options.json)
-    sys.exit(0 if all(same.values()) and not code else 1)
+    sys.exit(0 if all(same.values()) and done and not code else 1)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,8 @@
 They are read from `benchmarks/results`: `cold-start.json` of `benchmarks/cold_start.py`,
 `accuracy-peers.json` of `benchmarks/accuracy_peers.py`, and `light-test.json` and
 `resnet50-test.json` of `agelens evaluate NAME DIR --split test --json FILE`. The same of `light` on
-held-out parts of other sets goes first: `light-on-SET.json`. `light-left-out.json` of
+held-out parts of other sets goes first: `light-on-SET.json`, and `light-bands-SET.json` of sets
+whose labels are bands of ages. `light-left-out.json` of
 `research/source_calibration.py` says what intervals hold of a set that their calibration has not
 seen. So no figure is typed by hand.
 """
@@ -20,12 +21,17 @@ from typing import Any
 Report = dict[str, Any]
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
-OTHERS = "light-on-"
+OTHERS, BANDS = "light-on-", "light-bands-"
 UTKFACE = "UTKFace"
 START, END = "<!-- figures -->\n", "<!-- /figures -->\n"
 
 
-def headline(reports: list[Report], others: dict[str, Report], left_out: Report) -> str:
+def headline(
+    reports: list[Report],
+    others: dict[str, Report],
+    bands: dict[str, Report],
+    left_out: Report,
+) -> str:
     """The few figures of the README: the other sets first, then UTKFace."""
     first = reports[0]
     lines = [
@@ -45,6 +51,15 @@ def headline(reports: list[Report], others: dict[str, Report], left_out: Report)
             f"[{mae['low']:.2f}, {mae['high']:.2f}] | {own['within_5']['value']:.1%} "
             f"| {own['coverage']['value']:.1%} | {unknown:.1%} | {len(report['missed'])} |"
         )
+    for name, report in bands.items():
+        own = report["bands"]["overall"]
+        lines += [
+            "",
+            f"The labels of {name} are bands of ages: of {own['count']:,} faces of its "
+            f"{report['split']} part, {own['in_band']['value']:.1%}",
+            f"of the estimates are in theirs; all are {own['distance']['value']:.2f} years from it "
+            "on average.",
+        ]
     return "\n".join([*lines, ""])
 
 
@@ -143,12 +158,15 @@ def fill(page: Path, figures: str) -> str:
 def pages() -> dict[Path, str]:
     """Both pages, filled."""
     reports = [_read(f"{model}-test.json") for model in ("light", "resnet50")]
-    others = {
-        path.stem.removeprefix(OTHERS): _read(path.name)
-        for path in sorted(RESULTS.glob(f"{OTHERS}*.json"))
-    }
+    others, bands = (
+        {
+            path.stem.removeprefix(start): _read(path.name)
+            for path in sorted(RESULTS.glob(f"{start}*.json"))
+        }
+        for start in (OTHERS, BANDS)
+    )
     texts = {
-        ROOT / "README.md": headline(reports, others, _read("light-left-out.json")),
+        ROOT / "README.md": headline(reports, others, bands, _read("light-left-out.json")),
         ROOT / "docs" / "accuracy.md": tables(
             reports, _read("cold-start.json"), _read("accuracy-peers.json")
         ),

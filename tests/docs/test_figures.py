@@ -35,7 +35,7 @@ def test_other_sets_come_first(tool: ModuleType) -> None:
         }  # fmt: skip
 
     unknown = {"sources": {name: {"without it": {"covered": 0.4}} for name in ("Other", "UTKFace")}}
-    rows = tool.headline([report(4)], {"Other": report(6)}, unknown).splitlines()[5:]
+    rows = tool.headline([report(4)], {"Other": report(6)}, {}, unknown).splitlines()[5:]
     assert rows == [
         "| Other, its test part: 1,000 | 6.00 [5.00, 7.00] | 50.0% | 50.0% | 40.0% | 1 |",
         "| UTKFace, its test part: 1,000 | 4.00 [3.00, 5.00] | 50.0% | 50.0% | 40.0% | 1 |",
