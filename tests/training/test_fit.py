@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import gc
 import os
 import subprocess
@@ -53,6 +54,18 @@ def test_a_resumed_run_equals_an_uninterrupted_one(
     for key in ("state_dict", "current_model_state"):
         for name, tensor in whole[key].items():
             torch.testing.assert_close(resumed[key][name], tensor, rtol=0, atol=0, msg=name)
+    epochs = {
+        folder: [(row["step"], row["train_loss"], row["val_mae"]) for row in logged(folder)]
+        for folder in (run, tmp_path)
+    }
+    assert epochs[run] == epochs[tmp_path]
+    assert len(epochs[run]) == TINY.epochs
+
+
+def logged(folder: Path) -> list[dict[str, str]]:
+    """The rows that a run's log has of its epochs."""
+    with (folder / "logs" / "csv" / "metrics.csv").open() as file:
+        return [row for row in csv.DictReader(file) if row["val_mae"]]
 
 
 def test_every_choice_trains_and_changes_the_result(variants: dict[str, AgeModule]) -> None:

@@ -111,7 +111,6 @@ class AgeModule(lightning.LightningModule):
         self._epoch_images += len(images) * self.trainer.world_size
         rate = self._epoch_images / (time.monotonic() - self._epoch_started)
         self.log("images_per_s", rate, prog_bar=True)
-        self.log("train_loss", self.train_loss, on_step=False, on_epoch=True, prog_bar=True)
         return loss
 
     def _label_loss(self, logits: Tensor, labels: Tensor) -> Tensor:
@@ -149,12 +148,17 @@ class AgeModule(lightning.LightningModule):
             metric.update(errors.to(images.device)[sources == number])
 
     def on_validation_epoch_end(self) -> None:
-        """Log the mean distance to the label of each source, and as ``val_mae`` their mean."""
+        """Log the mean distance to the label of each source, and as ``val_mae`` their mean.
+
+        And the epoch's mean training loss: Lightning would log it after the epoch's checkpoint, so
+        that a run that goes on from there would lack it.
+        """
         errors = [metric.compute() for metric in self._metrics()]
         self.log("val_mae", torch.stack(errors).mean(), prog_bar=True)
         if len(errors) > 1:
             self.log_dict({f"val_{name}": e for name, e in zip(self.sources, errors, strict=True)})
-        for metric in self._metrics():
+        self.log("train_loss", self.train_loss.compute(), prog_bar=True)
+        for metric in (*self._metrics(), self.train_loss):
             metric.reset()
 
     def _metrics(self) -> list[MeanMetric]:
