@@ -110,6 +110,25 @@ def test_pictures_may_have_any_form(prepared: Dataset) -> None:
     assert usable(manifest).sum() >= 22
 
 
+def test_pictures_that_were_cut_out_alike_say_where_a_crop_has_its_landmarks(
+    photo: NDArray[np.uint8], tmp_path: Path
+) -> None:
+    rng = np.random.default_rng(2)
+    names = [f"{index}.png" for index in range(24)]
+    (tmp_path / "in").mkdir()
+    for name in names:
+        chip = np.asarray(Image.fromarray(make_chip(photo, rng)).resize((180, 180)))
+        Image.fromarray(np.pad(chip, ((20, 40), (30, 30), (0, 0)))).save(tmp_path / "in" / name)
+    table = tmp_path / "labels.csv"
+    pd.DataFrame({"path": names, "age": 30}).to_csv(table, index=False)
+    aligned = prepare(tmp_path / "in", tmp_path / "out", jobs=1, labels=table, aligned=True)
+    train = aligned.part("train")
+    points = np.stack(train["landmarks"].tolist()).reshape(len(train), -1, 2)[:, :4] / 240
+    np.testing.assert_allclose(aligned.template, points.mean(axis=0), atol=1e-6)
+    assert aligned.template[1, 0] - aligned.template[0, 0] < 0.31  # of the eyes; here 0.39
+    assert not aligned.manifest["wrong_size"].any()
+
+
 def test_landmarks_are_judged_by_their_shape_not_by_the_picture_s(
     faces_folder: Path, tmp_path: Path
 ) -> None:

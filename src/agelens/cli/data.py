@@ -40,6 +40,14 @@ def data_prepare(
     licence: Annotated[
         str | None, typer.Option(help="On which terms it may be used. Needed with --labels.")
     ] = None,
+    aligned: Annotated[
+        bool,
+        typer.Option(
+            "--aligned",
+            help="With --labels: the face is at one place in all pictures, which were cut out "
+            "alike. Crops for training follow them, not the model `light`.",
+        ),
+    ] = False,
     replace: Annotated[
         bool, typer.Option("--replace", help="Write over another dataset in the folder.")
     ] = False,
@@ -66,6 +74,7 @@ def data_prepare(
             about=Source(name, licence) if name and licence else None,
             labels=labels,
             columns=parse_columns(columns),
+            aligned=aligned,
             replace=replace,
             progress=updater(bar),
         )

@@ -121,15 +121,20 @@ def usable(manifest: pd.DataFrame, *, missed: bool = False) -> pd.Series:
 
 
 def build(
-    rows: list[dict[str, Any]], source: str, template: NDArray[np.float64] | None = None
+    rows: list[dict[str, Any]],
+    source: str,
+    template: NDArray[np.float64] | None = None,
+    *,
+    utkface: bool = False,
 ) -> tuple[pd.DataFrame, NDArray[np.float64]]:
     """Turn scanned rows into the manifest: groups, flags, splits, and the template.
 
     Args:
         rows: from `agelens.data.scan.scan`, any order, with the labels of a table, if there is one.
         source: name of the set.
-        template: ``[4, 2]``, for pictures of any size with the face anywhere. None: the pictures
-            are UTKFace's, of one size with the face at one place, and the template is learnt.
+        template: ``[4, 2]``, for pictures with the face anywhere. None: it is at one place in all,
+            and the template is learnt.
+        utkface: the pictures are UTKFace's: of one size, and few of them profiles.
 
     Returns:
         The manifest, sorted by path, and the alignment template ``[4, 2]``: the given one, or
@@ -150,7 +155,7 @@ def build(
     frame["source"] = pd.Series(source, index=frame.index, dtype="string")
     frame[COPY_FLAG] = False
     frame["wrong_size"] = (
-        (template is None)
+        utkface
         & frame["width"].notna()
         & ((frame["width"] != EXPECTED_SIZE[0]) | (frame["height"] != EXPECTED_SIZE[1]))
     )
@@ -166,12 +171,13 @@ def build(
     frame["split"] = split
     points = _points(frame)
     rough = np.nanmedian(points, axis=0) if template is None else template
-    limit = MAX_RESIDUAL if template is None else MAX_RESIDUAL_ANYWHERE
+    limit = MAX_RESIDUAL if utkface else MAX_RESIDUAL_ANYWHERE
     frame["implausible_landmarks"] = _residuals(points, rough) > limit
     learnt = usable(frame) & (frame["split"] == "train")
     if not learnt.any():
-        utkface = "is this UTKFace? Other pictures need --labels"
-        hint = utkface if template is None else "are the labels of these pictures?"
+        hint = "are the labels of these pictures?"
+        if utkface:
+            hint = "is this UTKFace? Other pictures need --labels"
         raise DataError(f"no usable face with an age is in the training part: {hint}")
     if template is None:
         template = points[learnt.to_numpy()].mean(axis=0).round(6)

@@ -29,6 +29,7 @@ def prepare(
     about: manifest.Source | None = None,
     labels: Path | None = None,
     columns: Mapping[str, str] | None = None,
+    aligned: bool = False,
     replace: bool = False,
     progress: Progress = silent,
 ) -> manifest.Dataset:
@@ -45,6 +46,8 @@ def prepare(
         labels: a table of the pictures' labels, in place of what their names say. Pictures that
             it does not name have none, and other files that it does not name are left out.
         columns: the table's own names of its columns; see `LabelTable.read`.
+        aligned: the face is at one place in all pictures, as it is in UTKFace: learn from them
+            where a crop has its landmarks, in place of what the model `light` learnt of UTKFace.
         replace: write over the dataset of another source in `folder`.
         progress: called with the number of files done and their total.
 
@@ -65,7 +68,7 @@ def prepare(
     root = unpack(source, folder / "images", inputs=inputs, replace=replace)
     if table is None:
         rows = scan(root, journal, jobs=jobs, progress=progress)
-        frame, template = manifest.build(rows, about.name)
+        frame, template = manifest.build(rows, about.name, utkface=True)
         return manifest.save(folder, root, frame, template, [about], made_from=made_from)
     files = list(list_files(root))
     found, unmatched = table.match(root, files)
@@ -73,8 +76,9 @@ def prepare(
     rows = scan(root, journal, jobs=jobs, progress=progress, files=pictures)
     # After the scan, whose journal outlives this table.
     rows = [_label(row, found.get(row["path"], UNKNOWN)) for row in rows]
-    # Where a landmark lies in a picture means nothing here, so no template can be learnt.
-    frame, template = manifest.build(rows, about.name, AgeModel("light").template)
+    # Where a landmark lies in a picture means nothing, unless the pictures were cut out alike.
+    known = None if aligned else AgeModel("light").template
+    frame, template = manifest.build(rows, about.name, known)
     return manifest.save(folder, root, frame, template, [about], unmatched, made_from=made_from)
 
 
