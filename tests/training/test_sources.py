@@ -70,7 +70,10 @@ def test_the_file_says_what_it_learnt_from(run: Path, several: Dataset, tmp_path
     crops, rows = aligned_crops(several, "validation", 32, margin=0.0)
     estimates = quantile(model.predict(np.array(crops)), model.ages, 0.5)
     expected = mean_over_sources(distance(estimates, bands_of(rows)), rows)
-    assert model.metadata["metrics"]["validation_mae"] == pytest.approx(expected, abs=1e-3)
+    metrics = model.metadata["metrics"]
+    assert metrics["validation_mae"] == pytest.approx(expected, abs=1e-3)
+    assert list(metrics["validation_by_source"]) == ["Bands (bands)", "Exact"]
+    assert np.mean(list(metrics["validation_by_source"].values())) == pytest.approx(expected, 1e-3)
 
 
 def test_every_choice_of_loss_and_weights_learns_bands(several: Dataset, tmp_path: Path) -> None:

@@ -14,7 +14,11 @@ def models() -> None:
 
     for name in SHIPPED:
         with AgeModel(name, threads=1) as model:
-            error = model.metadata["metrics"]["validation_mae"]
+            metrics = model.metadata["metrics"]
+            errors = metrics.get("validation_by_source") or {
+                "all sources": metrics["validation_mae"]  # of files that were exported before 0.2.0
+            }
+            found = ", ".join(f"{source} {error:.2f}" for source, error in errors.items())
             size = model.path.stat().st_size / 1e6
-            typer.echo(f"{name}: {size:.0f} MB, errs by {error:.2f} years on the validation faces")
+            typer.echo(f"{name}: {size:.0f} MB; mean error on validation faces, in years: {found}")
             typer.echo(f"    reads crops of {model.size} pixels; {model.metadata['licence']}")
