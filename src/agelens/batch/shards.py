@@ -18,9 +18,11 @@ from agelens.pipeline.images import SUFFIXES
 
 TARS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 TABLES = (".parquet", ".csv")
-FIRST_SIZE, GROWTH = 16, 200
+FIRST_SIZE, GROWTH = 64, 200
 """The first shards are small, so that few pictures are shared out evenly; a shard then has this
-part of the pictures listed before it, until it has as many as are allowed."""
+part of the pictures listed before it, until it has as many as are allowed. With shards of 16, a
+store that answers in 30 milliseconds cost a sixth of the time: at the beginning of a shard nothing
+has been read ahead."""
 
 
 @dataclass(frozen=True, slots=True)
