@@ -12,6 +12,7 @@ as `text` is what the block before it prints; its figures may differ. Comments b
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import io
 import os
 import re
@@ -21,9 +22,21 @@ import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
+from conftest import ROOT
 from markdown_it import MarkdownIt
+
+
+def tool_named(name: str) -> ModuleType:
+    """A script of `tools/`, whose functions the tests call."""
+    spec = importlib.util.spec_from_file_location(name, ROOT / "tools" / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 @dataclass(frozen=True, slots=True)
