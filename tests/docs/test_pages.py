@@ -7,11 +7,14 @@ import re
 import shlex
 import shutil
 import socket
+import tomllib
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import numpy as np
 import pytest
+import yaml
 from conftest import ROOT, make_chip
 from markdown_it import MarkdownIt
 from numpy.typing import NDArray
@@ -154,3 +157,18 @@ def test_every_page_is_in_the_menu() -> None:
     assert menu == {page.relative_to(DOCS).as_posix() for page in PAGES} | {
         f"reference/{generated}" for generated in GENERATED
     }
+
+
+def test_addresses_are_the_same_everywhere() -> None:
+    def read(name: str) -> Any:
+        return tomllib.loads((ROOT / name).read_text("utf-8"))["project"]
+
+    urls = read("pyproject.toml")["urls"]
+    assert read("page/pyproject.toml")["urls"] == urls
+    assert read("zensical.toml")["site_url"] == urls["Documentation"]
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text("utf-8"))
+    assert (citation["url"], citation["repository-code"]) == (urls["Documentation"], urls["Source"])
+    known = re.compile(r"https://(?:github\.com/agelens/\w+|agelens\.github\.io/\w+/)")
+    for text in [*TEXTS, ROOT / "SECURITY.md"]:
+        for address in known.findall(text.read_text("utf-8")):
+            assert address in urls.values(), f"{text.name}: {address}"
