@@ -15,14 +15,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import ROOT
 
 from agelens.page import files as page
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
+BROWSER = bool(find_spec("selenium") and CHROMIUM and DRIVER)
 BUILT = (page.STATIC / "index.html").is_file()
+AXE = ROOT / "page" / "node_modules" / "axe-core" / "axe.min.js"
 in_browser = pytest.mark.skipif(
-    not (find_spec("selenium") and CHROMIUM and DRIVER and BUILT),
+    not (BROWSER and BUILT),
     reason="needs selenium, Debian's chromium and chromium-driver, and the page: npm run build",
+)
+with_axe = pytest.mark.skipif(
+    not (BROWSER and AXE.is_file()),
+    reason="needs selenium, Debian's chromium and chromium-driver, and axe-core: npm ci in page/",
 )
 FLAGS = [
     "--headless",
@@ -81,12 +88,40 @@ def chromium(*flags: str) -> Iterator[Any]:
     for flag in (*FLAGS, *flags):
         options.add_argument(flag)
     driver = webdriver.Chrome(options, webdriver.ChromeService(DRIVER))
+    driver.set_script_timeout(120)  # a machine may be busy
     # A page without the focus, as of two browsers at least one has none, hears nothing of it.
     driver.execute_cdp_cmd("Emulation.setFocusEmulationEnabled", {"enabled": True})
     try:
         yield driver
     finally:
         driver.quit()
+
+
+@contextmanager
+def screen(driver: Any, width: int, **features: str) -> Iterator[None]:
+    """A screen of this width, and media features such as ``prefers_color_scheme="dark"``."""
+    metrics = {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": width < 800}
+    still = [{"name": "prefers-reduced-motion", "value": "reduce"}]  # nothing is half changed
+    media = [{"name": name.replace("_", "-"), "value": value} for name, value in features.items()]
+    driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+    driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": still + media})
+    try:
+        yield
+    finally:
+        driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+        driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": still})
+
+
+def violations(driver: Any) -> list[Any]:
+    """What axe has against what is shown now, at the levels A and AA of WCAG 2.1."""
+    if not driver.execute_script("return 'axe' in window"):
+        driver.execute_script(AXE.read_text("utf-8"))
+    run = """const done = arguments[0], runOnly = ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa'];
+        const options = {runOnly, resultTypes: ['violations']};
+        const drawn = () => new Promise(requestAnimationFrame);
+        drawn().then(drawn).then(() => axe.run(options)).then(
+          r => done(r.violations.map(v => [v.id, v.nodes.map(n => n.html)])))"""
+    return list(driver.execute_async_script(run))
 
 
 def wait(done: Callable[[], Any], seconds: float = 90) -> Any:
