@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
+import fsspec
 import pytest
+from fsspec.implementations.memory import MemoryFileSystem
 
 from agelens import AgelensError
 from agelens.batch.storage import Storage, StorageError, may_pass
@@ -46,6 +49,47 @@ def test_a_listing_comes_page_by_page(s3: Store, bucket: str) -> None:
     assert len(s3.requests) <= 2
     assert len(list(listing)) == 2099
     assert len(s3.requests) == 3
+
+
+def test_a_listing_that_breaks_off_goes_on_where_it_was(s3: Store, bucket: str) -> None:
+    # Odd names are where it goes on: a page has 1000, and is taken in pieces of 50.
+    there = sorted(f"in/{index:04d}{'' if index % 50 else ' +%20é'}.jpg" for index in range(2100))
+    s3.put(bucket, dict.fromkeys(there, b""))
+    for listing in (Storage().walk(f"s3://{bucket}"), Storage().glob(f"s3://{bucket}/in/*.jpg")):
+        found = [next(listing)]
+        s3.put(bucket, {"in/0000a.jpg": b""})
+        gone = there[2:12]
+        s3.client.delete_objects(Bucket=bucket, Delete={"Objects": [{"Key": key} for key in gone]})
+        s3.requests.clear()
+        s3.drops = lambda number, _: number % 2 == 1
+        found += listing
+        assert found == [f"s3://{bucket}/{key}" for key in there]
+        s3.reset()
+        s3.put(bucket, dict.fromkeys(gone, b""))
+        s3.client.delete_object(Bucket=bucket, Key="in/0000a.jpg")
+
+
+def test_a_listing_of_other_stores_goes_on_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    store = fsspec.filesystem("memory")
+    names = ["a.jpg", "b.jpg", "c/1.jpg", "c/d/2.jpg", "c-/3.jpg", "e/4.jpg"]
+    for name in names:
+        store.pipe_file(f"/shop/{name}", b"")
+    listed: list[str] = []
+    list_folder = MemoryFileSystem.ls
+
+    def broken_off(self: MemoryFileSystem, path: str, **options: Any) -> Any:
+        listed.append(path)
+        if len(listed) == 3:
+            store.rm("/shop/a.jpg")
+            store.pipe_file("/shop/0.jpg", b"")
+            raise ConnectionResetError
+        return list_folder(self, path, **options)
+
+    monkeypatch.setattr(MemoryFileSystem, "ls", broken_off)
+    try:
+        assert [name.partition("shop/")[2] for name in Storage().walk("memory://shop")] == names
+    finally:
+        store.rm("/shop", recursive=True)
 
 
 def test_what_may_pass_is_asked_again(s3: Store, bucket: str) -> None:

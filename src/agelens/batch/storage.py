@@ -8,7 +8,6 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from itertools import islice
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
@@ -127,31 +126,30 @@ class Storage:
             OSError: it may not be listed.
             StorageError: the store did not answer.
         """
-        return self._listed(folder, lambda: self.store(folder).walk(folder))
+        return self._listed(folder, lambda after: self.store(folder).walk(folder, after))
 
     def glob(self, pattern: str) -> Iterator[str]:
         """Addresses that fit a pattern; errors as those of `walk`."""
-        return self._listed(pattern, lambda: self.store(pattern).glob(pattern))
+        return self._listed(pattern, lambda after: self.store(pattern).glob(pattern, after))
 
-    def _listed(self, address: str, begin: Callable[[], Iterator[str]]) -> Iterator[str]:
-        """A listing that is begun again, and passed over as far as it was, if it breaks off."""
-        passed = 0
+    def _listed(self, address: str, begin: Callable[[str], Iterator[str]]) -> Iterator[str]:
+        """A listing that goes on after its last address if it breaks off.
 
-        def begun() -> Iterator[str]:
-            return islice(begin(), passed, None)
-
-        listing = begun()
+        What comes and goes before that address meanwhile shifts nothing.
+        """
+        last = ""
+        listing = begin(last)
 
         def following() -> str | None:
             nonlocal listing
             try:
                 return next(listing, None)
             except Exception:
-                listing = begun()
+                listing = begin(last)
                 raise
 
         while (one := self.patiently(address, following)) is not None:
-            passed += 1
+            last = one
             yield one
 
     def patiently(self, address: str, request: Callable[[], Result]) -> Result:

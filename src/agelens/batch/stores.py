@@ -52,12 +52,12 @@ class Store(Protocol):
         """Names of the files directly in a folder; empty if there is none."""
         ...
 
-    def walk(self, folder: str) -> Iterator[str]:
-        """Addresses of the files at any depth, in the store's order."""
+    def walk(self, folder: str, after: str = "") -> Iterator[str]:
+        """Addresses of the files at any depth, in the store's order, that follow `after` in it."""
         ...
 
-    def glob(self, pattern: str) -> Iterator[str]:
-        """Addresses that fit a pattern."""
+    def glob(self, pattern: str, after: str = "") -> Iterator[str]:
+        """Addresses that fit a pattern, likewise."""
         ...
 
 
@@ -125,20 +125,29 @@ class _Fsspec:
             return []
         return [name.rstrip("/").rpartition("/")[2] for name in found]
 
-    def walk(self, folder: str) -> Iterator[str]:
+    def walk(self, folder: str, after: str = "") -> Iterator[str]:
         waiting = [folder]
         while waiting:
-            inside = sorted(self._files.ls(waiting.pop(), detail=True), key=lambda one: one["name"])
-            waiting += [one["name"] for one in reversed(inside) if one["type"] == "directory"]
-            for one in inside:
-                if one["type"] == "file":
-                    yield str(self._files.unstrip_protocol(one["name"]))
+            inside = {one["name"].rstrip("/"): one["type"] for one in self._files.ls(waiting.pop())}
+            names = sorted(inside)
+            waiting += [name for name in reversed(names) if inside[name] == "directory"]
+            for name in names:
+                address = str(self._files.unstrip_protocol(name))
+                if inside[name] == "file" and _place(address) > _place(after):
+                    yield address
 
-    def glob(self, pattern: str) -> Iterator[str]:
+    def glob(self, pattern: str, after: str = "") -> Iterator[str]:
         found = self._files.glob(pattern, detail=True)
         for name, facts in sorted(found.items()):
-            if facts["type"] == "file":
-                yield str(self._files.unstrip_protocol(name))
+            address = str(self._files.unstrip_protocol(name))
+            if facts["type"] == "file" and address > after:
+                yield address
+
+
+def _place(address: str) -> list[tuple[bool, str]]:
+    """What orders addresses as `_Fsspec.walk` does: a folder's files, then its folders."""
+    *folders, name = address.split("/")
+    return [*((True, folder) for folder in folders), (False, name)]
 
 
 @cache
@@ -217,18 +226,18 @@ class _S3:
         found = _asked(lambda: self._store.list_with_delimiter(self._key(folder)))
         return [one["path"].rpartition("/")[2] for one in found["objects"]]
 
-    def walk(self, folder: str) -> Iterator[str]:
-        pages = iter(self._store.list(self._key(folder) or None))
+    def walk(self, folder: str, after: str = "") -> Iterator[str]:
+        pages = iter(self._store.list(self._key(folder) or None, offset=self._key(after) or None))
         while (page := _asked(lambda: next(pages, None))) is not None:
             yield from (f"{self._root}/{one['path']}" for one in page)
 
-    def glob(self, pattern: str) -> Iterator[str]:
+    def glob(self, pattern: str, after: str = "") -> Iterator[str]:
         from fsspec.utils import glob_translate
 
         # Addresses are told as s3://, whatever the pattern begins with.
         fits = re.compile(glob_translate(f"{self._root}/{self._key(pattern)}"))
         folder = re.split(r"[*?\[]", pattern, maxsplit=1)[0].rpartition("/")[0]
-        return (address for address in self.walk(folder) if fits.fullmatch(address))
+        return (address for address in self.walk(folder, after) if fits.fullmatch(address))
 
     def _key(self, address: str) -> str:
         return address.partition("://")[2].partition("/")[2].rstrip("/")
