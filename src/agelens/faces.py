@@ -7,13 +7,13 @@ import html
 import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, overload
+from typing import Any, Literal, overload
 
 from PIL import Image
 
 from agelens.draw import draw_faces
 from agelens.errors import ImageError
-from agelens.pipeline.images import ImageSource, load_image
+from agelens.pipeline.images import ImageSource, copied_info, load_image
 from agelens.types import Face
 
 
@@ -120,3 +120,22 @@ class Faces(Sequence[Face]):
             data = base64.b64encode(stream.getvalue()).decode()
             picture = f'<img src="data:image/jpeg;base64,{data}">'
         return f"{picture}<p>{html.escape(self.source)}</p><ol>{lines or 'no face'}</ol>"
+
+
+def encode_drawn(faces: Faces, kind: Literal["JPEG", "PNG"] = "JPEG") -> bytes:
+    """A picture file of `Faces.draw`, with the colour profile and the time of the original.
+
+    Args:
+        faces: of a picture.
+        kind: of file.
+
+    Raises:
+        ImageError: the picture is gone, or longer than such a file may be.
+    """
+    stream = io.BytesIO()
+    kept = {} if faces.image is None else copied_info(faces.image)
+    try:
+        faces.draw().save(stream, kind, quality=92, **kept)
+    except (OSError, ValueError) as error:
+        raise ImageError(faces.source, f"no copy of it can be written ({error})") from error
+    return stream.getvalue()

@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import tempfile
 import threading
 import uuid
@@ -131,6 +132,14 @@ def short_name(name: str, limit: int = LONGEST_NAME) -> str:
     digest = hashlib.sha256(encoded).hexdigest()[:8]
     room = limit - len(os.fsencode(ending)) - len(digest) - 1
     return f"{encoded[:room].decode('utf-8', 'ignore')}-{digest}{ending}"
+
+
+def portable_name(name: str) -> str:
+    """A file name in Unicode that every system and store can have; it begins with a digit.
+
+    Windows also lacks names such as ``CON``, none of which does.
+    """
+    return re.sub(r'[<>:"/\\|?*\x00-\x1f]', "_", printable(name)).rstrip(" .")
 
 
 def _place(path: str | os.PathLike[str]) -> str:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from conftest import ASTRONAUT, agelens
+from PIL import Image
 
 from agelens import AgeEstimator, DataError, MissingExtraError, ModelError
 from agelens.batch import Counts, Status, run
@@ -74,6 +75,44 @@ def test_results_are_never_written_over(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="none of the inputs can be read now"):
         run(folder, tmp_path / "out", resume=True)
     assert {part: part.stat().st_mtime_ns for part in parts} == parts  # neither made again nor lost
+
+
+def test_a_run_reads_no_results_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = fill(tmp_path / "in", 2)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "link").symlink_to(folder)
+    for source in ("in", "link", f"file://{tmp_path}", "in/**/*", "**/*.jpg", folder / "x" / ".."):
+        with pytest.raises(OutputError, match="lies in"):
+            run(source, "link/out", annotate=True)
+    again = ["link/*/*/*/*", "in/*.png", "link/*/*/*.parquet", f"file://{folder}/*/*/*/*.jpg", "-"]
+    copies: list[str] = []
+    for resume in (False, True):
+        lines = ["in/000.png", *copies]
+        counts = run(again, "in/out", annotate=True, resume=resume, lines=lines)
+        assert (counts.pictures, counts.faces) == (6, 3)
+        copies = [str(path) for path in (folder / "out" / "annotated").glob("*/*.jpg")]
+        assert len(copies) == 3
+
+
+def test_files_of_others_are_left_in_the_output(tmp_path: Path) -> None:
+    folder = fill(tmp_path / "in", 1)
+    theirs = tmp_path / "out" / "pictures" / "part-00000-6f3d-c000.snappy.parquet"
+    theirs.parent.mkdir(parents=True)
+    theirs.write_bytes(b"Spark's")
+    run(folder, tmp_path / "out", resume=True)
+    assert theirs.read_bytes() == b"Spark's"
+
+
+def test_copies_have_names_that_every_system_can_have(tmp_path: Path) -> None:
+    folder = fill(tmp_path / "in", 1)
+    (folder / "000.png").rename(folder / 'a:b?"c". .png')
+    Image.new("1", (66_000, 64)).save(folder / "wide.png")  # more than a JPEG may have
+    assert run(folder, tmp_path / "out", annotate=True).failed == 1
+    face, wide = rows(tmp_path / "out", "pictures")
+    assert face["annotated"].endswith("/000000-a_b__c_. .png.jpg")
+    assert (tmp_path / "out" / face["annotated"]).is_file()
+    assert (wide["width"], wide["annotated"]) == (66_000, None)
+    assert "no copy of it can be written" in wide["error"]
 
 
 def test_a_resumed_run_follows_what_is_there_now(tmp_path: Path) -> None:

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import io
 import time
 from pathlib import PurePosixPath
 from typing import Any
 
 from agelens import __version__
+from agelens.batch.parts import copy_of
 from agelens.batch.reading import Loaded
 from agelens.batch.settings import Settings
 from agelens.errors import ImageError
 from agelens.estimator import AgeEstimator
-from agelens.faces import Faces
-from agelens.files import short_name
-from agelens.pipeline.images import copied_info
+from agelens.faces import Faces, encode_drawn
 
 Line = dict[str, Any]
 
@@ -49,7 +47,7 @@ class Estimating:
                 faces = self._estimator.estimate(loaded.data)
                 annotated = self._annotated(faces, loaded.name, shard, number)
             except ImageError as problem:
-                faces, error = Faces((), loaded.name), problem.reason
+                error = problem.reason
         rows = faces.to_rows(self._settings.at_least)
         return {
             "faces": [row | {"path": loaded.name} | self._model for row in rows],
@@ -67,15 +65,7 @@ class Estimating:
     def _annotated(self, faces: Faces, name: str, shard: str, number: int) -> str | None:
         if not self._settings.annotate:
             return None
-        place = f"annotated/{shard}/{number:06d}-{PurePosixPath(name).name}"
-        folder, _, file = place.rpartition("/")
-        file = short_name(file if file.lower().endswith((".jpg", ".jpeg")) else f"{file}.jpg")
-        stream = io.BytesIO()
-        kept = {} if faces.image is None else copied_info(faces.image)
-        try:
-            faces.draw().save(stream, "JPEG", quality=92, **kept)
-        except (OSError, ValueError) as error:  # longer than a JPEG may be
-            raise ImageError(name, f"no copy of it can be written ({error})") from error
+        place = copy_of(shard, number, PurePosixPath(name).name)
         output = self._settings.output.rstrip("/")
-        self._settings.target.write(f"{output}/{folder}/{file}", stream.getvalue())
-        return f"{folder}/{file}"
+        self._settings.target.write(f"{output}/{place}", encode_drawn(faces))
+        return place

@@ -1,23 +1,26 @@
-"""The Parquet parts: for each shard one of its faces and one of its pictures."""
+"""What a run writes: for each shard a Parquet part of its faces and one of its pictures."""
 
 from __future__ import annotations
 
 import io
 import json
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any
 
 from agelens.batch.settings import Counts
-from agelens.batch.storage import Storage
+from agelens.batch.storage import Storage, inside, place_of
 from agelens.errors import MissingExtraError
-from agelens.files import printable
+from agelens.files import portable_name, printable, short_name
 
 FACES, PICTURES = "faces", "pictures"
 """Folders of the parts. A shard is done when its part of pictures is there: it is written last."""
 _COUNTS = b"agelens.counts"
 _ROWS = 8192
 """Rows in a row group."""
+_SHARD = r"\d{7,}-[0-9a-f]{12}"
+_PART = re.compile(rf"part-({_SHARD})\.parquet")
 
 
 def schema_of_faces(at_least: Sequence[int]) -> Any:
@@ -54,6 +57,27 @@ def schema_of_pictures() -> Any:
 def path_of(output: str, kind: str, shard: str) -> str:
     """Where a part is; `kind` is `FACES` or `PICTURES`, `shard` its shard's name."""
     return f"{output.rstrip('/')}/{kind}/part-{shard}.parquet"
+
+
+def copy_of(shard: str, number: int, file: str) -> str:
+    """Where the annotated copy of a picture is, below the output.
+
+    Args:
+        shard: its shard's name.
+        number: of the picture in its shard, from 0.
+        file: its own name, without folders.
+    """
+    file = file if file.lower().endswith((".jpg", ".jpeg")) else f"{file}.jpg"
+    return f"annotated/{shard}/{short_name(portable_name(f'{number:06d}-{file}'))}"
+
+
+def is_result_of(output: str) -> Callable[[str], bool]:
+    """What tells whether a path or address, however it is spelt, is a result in an output."""
+    results = re.compile(
+        re.escape(inside(output))
+        + rf"(annotated/{_SHARD}/\d{{6,}}-[^/]*|({FACES}|{PICTURES})/{_PART.pattern})"
+    )
+    return lambda name: results.fullmatch(place_of(name)) is not None
 
 
 def write_parts(
@@ -96,11 +120,7 @@ def read_counts(storage: Storage, output: str, shard: str) -> Counts:
 def shards_in(storage: Storage, output: str, kind: str) -> set[str]:
     """Names of the shards whose parts of a kind are there; done are those in `PICTURES`."""
     names = storage.names(f"{output.rstrip('/')}/{kind}")
-    return {
-        name.removeprefix("part-").removesuffix(".parquet")
-        for name in names
-        if name.startswith("part-") and name.endswith(".parquet")
-    }
+    return {part[1] for name in names if (part := _PART.fullmatch(name))}
 
 
 def require_packages() -> None:

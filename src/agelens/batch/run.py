@@ -10,7 +10,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import asdict
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, Literal
 
 from agelens import __version__
@@ -19,7 +18,7 @@ from agelens.batch.plan import Plan
 from agelens.batch.progress import Status, Tally, reporting
 from agelens.batch.settings import PICTURE_SECONDS, Counts, Settings
 from agelens.batch.shards import Shard, list_shards
-from agelens.batch.storage import is_address
+from agelens.batch.storage import inside
 from agelens.errors import OutputError
 from agelens.parallel import default_jobs
 from agelens.pipeline.model import file_of
@@ -117,7 +116,8 @@ def run(
         "at_least": list(at_least),
         "annotate": annotate,
     }
-    _refuse_inside(sources, settings)
+    if annotate:
+        _refuse_inside(sources, output=settings.output)
     done = _done_before(settings, facts, resume=resume)
     record: dict[str, Any] = {
         **facts,
@@ -127,7 +127,14 @@ def run(
         "complete": False,
     }
     _write_record(settings, record)
-    listed = list_shards(sources, settings.source, size=shard_size, column=column, lines=lines)
+    listed = list_shards(
+        sources,
+        settings.source,
+        size=shard_size,
+        column=column,
+        lines=lines,
+        is_result=parts.is_result_of(settings.output),
+    )
     with closing(Plan(listed)) as plan:
         tally = Tally(plan)
         seen: set[str] = set()
@@ -168,15 +175,12 @@ def run(
     return counts
 
 
-def _refuse_inside(sources: list[str], settings: Settings) -> None:
-    """Annotated copies in a folder that is read would be pictures of the next run."""
+def _refuse_inside(sources: list[str], output: str) -> None:
+    """Annotated copies in a folder that is read at any depth would be pictures of the next run."""
     for source in sources:
-        if is_address(source) or is_address(settings.output):
-            inside = f"{settings.output}/".startswith(f"{source.rstrip('/')}/")
-        else:
-            inside = Path(settings.output).resolve().is_relative_to(Path(source).resolve())
-        if inside and settings.annotate:
-            raise OutputError(f"{settings.output}: lies in {source}, which is read; choose another")
+        folder = source if os.path.lexists(source) else source.partition("**")[0]
+        if inside(output).startswith(inside(folder)):
+            raise OutputError(f"{output}: lies in {source}, which is read; choose another")
 
 
 def _done_before(settings: Settings, facts: dict[str, Any], *, resume: bool) -> set[str]:

@@ -6,7 +6,7 @@ import csv
 import hashlib
 import io
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -76,6 +76,7 @@ def list_shards(
     size: int,
     column: str | None = None,
     lines: Iterable[str] = (),
+    is_result: Callable[[str], bool] = lambda _: False,
 ) -> Iterator[Shard]:
     """The shards of all inputs, as they are listed; the same inputs give the same shards.
 
@@ -86,12 +87,19 @@ def list_shards(
         size: pictures in a shard at most; a tar and a row group is one whatever its size.
         column: of Parquet and CSV files; by default the only one that can be meant.
         lines: paths and addresses, such as those of stdin.
+        is_result: of a path or address: whether this run writes it, so that it is left out.
 
     Raises:
         DataError: a Parquet or CSV file has no such column.
         StorageError: a store did not answer.
     """
-    shards = _grouped(_found(inputs, storage, column, lines), size)
+    found = (
+        one
+        for name in inputs
+        for picture in _without_results(name, _named(name, storage, lines), is_result)
+        for one in _file(picture, storage, column)
+    )
+    shards = _grouped(found, size)
     return (replace(shard, number=number) for number, shard in enumerate(shards))
 
 
@@ -122,22 +130,34 @@ def _grouped(found: Iterable[Picture | Shard], size: int) -> Iterator[Shard]:
         yield taken()
 
 
-def _found(
-    inputs: Sequence[str], storage: Storage, column: str | None, lines: Iterable[str]
-) -> Iterator[Picture | Shard]:
-    for name in inputs:
-        if name == STDIN:
-            for line in lines:
-                if stripped := line.rstrip("\r\n"):
-                    yield from _file(Picture(stripped, Path()), storage, column)
-        elif is_address(name):
-            yield from _at_address(name, storage, column)
+def _without_results(
+    name: str, files: Iterable[Picture], is_result: Callable[[str], bool]
+) -> Iterator[Picture]:
+    """The files of an input, without those that the run which reads it has written."""
+    kept = left_out = False
+    for file in files:
+        if is_result(file.name):
+            left_out = True
         else:
-            for picture in find_pictures(name):
-                yield from _file(picture, storage, column)
+            kept = True
+            yield file
+    if left_out and not kept:
+        yield Picture(name, Path(), "holds only results of this run, which are not read")
 
 
-def _at_address(name: str, storage: Storage, column: str | None) -> Iterator[Picture | Shard]:
+def _named(name: str, storage: Storage, lines: Iterable[str]) -> Iterator[Picture]:
+    """The files that an input means: pictures, tables and tars."""
+    if name == STDIN:
+        for line in lines:
+            if stripped := line.rstrip("\r\n"):
+                yield Picture(stripped, Path())
+    elif is_address(name):
+        yield from _at_address(name, storage)
+    else:
+        yield from find_pictures(name)
+
+
+def _at_address(name: str, storage: Storage) -> Iterator[Picture]:
     web = name.lower().startswith(("http://", "https://"))
     try:
         if not web and any(sign in name for sign in "*?["):
@@ -145,11 +165,11 @@ def _at_address(name: str, storage: Storage, column: str | None) -> Iterator[Pic
             for one in storage.glob(name):
                 if not PurePosixPath(one).name.startswith("._"):
                     empty = False
-                    yield from _file(Picture(one, Path()), storage, column)
+                    yield Picture(one, Path())
             if empty:
                 yield Picture(name, Path(), "fits no file")
         elif web or name.lower().endswith((*TARS, *TABLES, *SUFFIXES)):
-            yield from _file(Picture(name, Path()), storage, column)
+            yield Picture(name, Path())
         else:
             empty = True
             for one in storage.walk(name):

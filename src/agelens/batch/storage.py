@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import io
 import os
+import posixpath
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
@@ -18,6 +19,7 @@ from agelens.files import atomic_path
 Result = TypeVar("Result")
 CHUNK = 4 << 20
 """Bytes of a large file in one request."""
+_SAME = {"s3a": "s3", "gcs": "gs", "abfs": "az"}
 _FINAL = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError)
 _NETWORK = {"HTTPClientError", "ConnectionError", "ClientConnectionError", "ClientPayloadError"}
 _NETWORK |= {"ServiceRequestError", "ServiceResponseError"}
@@ -31,6 +33,27 @@ class StorageError(AgelensError):
 def is_address(name: str) -> bool:
     """Whether a name is an address such as ``s3://bucket/a.jpg``, and no path of this machine."""
     return re.match(r"[a-z][a-z0-9+.-]+://", name, re.IGNORECASE) is not None
+
+
+def place_of(name: str) -> str:
+    """A path or an address in the one spelling that all that mean the same place share."""
+    kind, _, rest = name.partition("://") if is_address(name) else ("file", "", name)
+    kind = kind.lower()
+    if kind in ("file", "local"):
+        folder, file = os.path.split(os.path.abspath(rest))
+        return f"{_real(folder).rstrip('/')}/{os.path.normcase(file)}"
+    return f"{_SAME.get(kind, kind)}://{re.sub('/+', '/', rest).strip('/')}"
+
+
+def inside(folder: str) -> str:
+    """How the places of all that is in a folder begin."""
+    return place_of(posixpath.join(folder, "_"))[:-1]
+
+
+@lru_cache(4096)
+def _real(folder: str) -> str:
+    """A folder without links in its path; asked once, not for each of its files."""
+    return os.path.normcase(os.path.realpath(folder)).replace(os.sep, "/")
 
 
 def may_pass(error: BaseException) -> bool:

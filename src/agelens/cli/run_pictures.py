@@ -13,12 +13,11 @@ from typing import TYPE_CHECKING
 from agelens import __version__
 from agelens.cli.rows import ROW_ENDINGS, OutputFormat, Record, printer, to_record, write_rows
 from agelens.errors import AgelensError, ImageError, OutputError, UnreadableImageError
-from agelens.faces import Faces
+from agelens.faces import Faces, encode_drawn
 from agelens.files import Inputs, atomic_path, short_name
 from agelens.journal import Journal
 from agelens.parallel import default_jobs, map_in_order
 from agelens.pictures import Picture, find_pictures
-from agelens.pipeline.images import copied_info
 
 if TYPE_CHECKING:
     from agelens.decide import AgeCheck
@@ -186,10 +185,9 @@ class _Work:
         return to_record(faces, self.options.check), problems
 
     def _save(self, faces: Faces, path: Path) -> None:
-        kind = "PNG" if path.suffix.lower() == ".png" else "JPEG"
+        drawn = encode_drawn(faces, "PNG" if path.suffix.lower() == ".png" else "JPEG")
         with atomic_path(path, inputs=self.inputs) as partial:
-            kept = {} if faces.image is None else copied_info(faces.image)
-            faces.draw().save(partial, kind, quality=92, **kept)
+            partial.write_bytes(drawn)
 
 
 def _distinct(pictures: list[Picture]) -> list[Path]:
