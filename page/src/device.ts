@@ -10,6 +10,13 @@ interface Waiting {
   reject: (error: Error) => void;
 }
 
+/** WebGPU, and the stack switching that its runtime waits by. */
+export async function hasGraphics(skipEmulated: boolean): Promise<boolean> {
+  if (!("Suspending" in WebAssembly)) return false;
+  const adapter = await navigator.gpu?.requestAdapter().catch(() => null);
+  return Boolean(adapter && !(skipEmulated && adapter.info.isFallbackAdapter));
+}
+
 /** What the page must know of its models. */
 export async function fetchManifest(): Promise<Manifest> {
   try {
@@ -70,6 +77,11 @@ export class Device {
   async forget(): Promise<void> {
     await this.ready;
     this.send({ kind: "forget" });
+  }
+
+  /** Let go of it all; what is still asked gets no answer. */
+  close(): void {
+    this.worker.terminate();
   }
 
   private ask(send: (id: number) => void): Promise<Picture> {

@@ -2,7 +2,7 @@
 
 import exampleUrl from "../../examples/astronaut.jpg?url";
 import { Camera } from "./camera";
-import { Device, fetchManifest } from "./device";
+import { Device, fetchManifest, hasGraphics } from "./device";
 import { Gallery } from "./gallery";
 import { adviceFor, lightOf } from "./guide";
 import { offerLanguages } from "./language";
@@ -45,6 +45,38 @@ const NOBODY: Picture = { width: 1, height: 1, faces: [] };
 /** What this device computes with, again in words; nothing until that is known. */
 let sayAbout = () => {};
 
+function sayWhatComputes(manifest: Manifest, computes: Computes): void {
+  sayAbout = () => {
+    const { name, licence } = manifest.age.metadata;
+    const [short, words] = [licence.replace(/\.$/, ""), wordsOfComputes(computes)];
+    get("about").textContent = texts().about(manifest.version, name, short, words);
+  };
+  sayAbout();
+}
+
+/** Once the graphics card is ready, makes it the device. */
+let takeGraphics = () => {};
+let graphicsAsked = false;
+
+/** Fetch what computes on the graphics card, which only the camera needs: one picture is quick on the
+ * processor, too. */
+async function prepareGraphics(manifest: Manifest): Promise<void> {
+  const compute = (new URLSearchParams(location.search).get("compute") ?? "auto") as Compute;
+  if (graphicsAsked || compute === "wasm") return;
+  graphicsAsked = true;
+  if (!(await hasGraphics(compute === "auto"))) return;
+  const card = new Device(manifest, compute, () => {});
+  const computes = await card.ready.catch(() => null);
+  if (!computes?.providers.includes("webgpu")) return card.close();
+  takeGraphics = () => {
+    device?.close();
+    device = card;
+    device.speak();
+    sayWhatComputes(manifest, computes);
+    takeGraphics = () => {};
+  };
+}
+
 function wordsOfComputes({ providers, threads }: Computes): string {
   const words = { webgpu: texts().graphics, wasm: texts().processor(threads) };
   return providers.map((provider) => words[provider]).join(` ${texts().and} `);
@@ -63,10 +95,9 @@ function load(manifest: Manifest): Device {
   const megabytes = (bytes: number) => (bytes / 1e6).toLocaleString(language(), one);
   const bar = get<HTMLProgressElement>("progress");
   const label = document.querySelector<HTMLElement>("#loading label")!;
-  const compute = new URLSearchParams(location.search).get("compute") ?? "auto";
   get("loading").hidden = false;
   label.textContent = texts().loading;
-  device = new Device(manifest, compute as Compute, (loaded, total) => {
+  device = new Device(manifest, "wasm", (loaded, total) => {
     bar.value = loaded / total;
     label.textContent =
       loaded < total ? texts().loaded(megabytes(loaded), megabytes(total)) : texts().preparing;
@@ -74,13 +105,7 @@ function load(manifest: Manifest): Device {
   device.ready.then(
     (computes) => {
       get("loading").hidden = true;
-      sayAbout = () => {
-        const { name, licence } = manifest.age.metadata;
-        const words = wordsOfComputes(computes);
-        const short = licence.replace(/\.$/, "");
-        get("about").textContent = texts().about(manifest.version, name, short, words);
-      };
-      sayAbout();
+      sayWhatComputes(manifest, computes);
     },
     (error: Error) => {
       get("loading").hidden = true;
@@ -195,10 +220,12 @@ async function startCamera(): Promise<void> {
   nameCamera();
   get("turn").hidden = !several;
   stage("video", video.videoWidth / video.videoHeight);
+  if (!send.checked) known.then(prepareGraphics).catch(() => {});
   device?.forget().catch(() => {}); // that it could not be loaded is said already
   const times: number[] = [];
   while (camera.on && mine === turn) {
     try {
+      takeGraphics(); // between two frames
       const frame = await camera.frame();
       const shown = await createImageBitmap(frame);
       const light = lightOf(shown);

@@ -43,7 +43,7 @@ export async function loadNetworks(
   compute: Compute,
   report: Report,
 ): Promise<Networks> {
-  const gpu = compute !== "wasm" && (await hasGpu(compute === "auto"));
+  const gpu = compute !== "wasm";
   const runtime = gpu ? gpuBinary : cpuBinary;
   const files = [
     { url: runtime, bytes: gpu ? __GPU_BYTES__ : __WASM_BYTES__ },
@@ -64,7 +64,7 @@ export async function loadNetworks(
     }),
   );
   const [wasm, detector, age] = (await Promise.all(load)) as [Uint8Array, Uint8Array, Uint8Array];
-  void forgetOthers(files.map(({ url }) => url));
+  void forgetOthers([cpuBinary, gpuBinary, ...files.map(({ url }) => url)]);
 
   const ort: typeof Ort = gpu
     ? await import("onnxruntime-web/jspi")
@@ -81,10 +81,9 @@ export async function loadNetworks(
   const crops = (data: Uint8Array, count: number): Feeds => ({
     crops: new ort.Tensor("uint8", data, [count, size, size, 3]),
   });
-  const choice = gpu ? compute : "wasm";
   const { coarse_view: side } = manifest.constants.views;
-  const finder = await open(ort, detector, view(probe(side), [side, side]), choice);
-  const reader = await open(ort, age, crops(probe(size), 1), choice);
+  const finder = await open(ort, detector, view(probe(side), [side, side]), compute);
+  const reader = await open(ort, age, crops(probe(size), 1), compute);
   const used = new Set([finder.provider, reader.provider]);
   return {
     compute: { providers: [...used], threads },
@@ -106,13 +105,6 @@ export async function loadNetworks(
       return rows;
     },
   };
-}
-
-/** WebGPU, and the stack switching that its runtime waits by. */
-async function hasGpu(skipEmulated: boolean): Promise<boolean> {
-  if (!("Suspending" in WebAssembly)) return false;
-  const adapter = await navigator.gpu?.requestAdapter().catch(() => null);
-  return Boolean(adapter && !(skipEmulated && adapter.info.isFallbackAdapter));
 }
 
 /** A picture of light and dark to try a network with. */
