@@ -173,3 +173,21 @@ def fire(driver: Any, event: str, url: str) -> None:
         event,
         url,
     )
+
+
+LOOKS: list[tuple[int, dict[str, str]]] = [
+    (1280, {"prefers_color_scheme": "light"}),
+    (1280, {"prefers_color_scheme": "dark"}),
+    (390, {"prefers_color_scheme": "light"}),
+    (320, {"prefers_color_scheme": "dark"}),
+    (1280, {"forced_colors": "active"}),
+]
+
+
+def check_accessibility(driver: Any, state: str) -> None:
+    """Hold the page, as it is now, against WCAG's levels A and AA in every look."""
+    for width, features in LOOKS:
+        with screen(driver, width, **features):
+            assert violations(driver) == [], (state, width, features)
+            wide = driver.execute_script("return document.documentElement.scrollWidth")
+            assert wide <= width, (state, width, features)

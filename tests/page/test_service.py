@@ -13,7 +13,17 @@ from conftest import ASTRONAUT
 
 from agelens.pipeline.model import AgeModel
 from agelens.service.page import page_routes
-from page.browsing import BUILT, choose, faces, find, in_browser, text, wait
+from page.browsing import (
+    AXE,
+    BUILT,
+    check_accessibility,
+    choose,
+    faces,
+    find,
+    in_browser,
+    text,
+    wait,
+)
 
 Keys = pytest.importorskip("selenium.webdriver", reason="needs selenium").Keys
 
@@ -80,6 +90,8 @@ def test_the_service_gives_the_page_and_answers_its_switch(browser: Any) -> None
         assert "sent to the service" in text(browser, "privacy")
         wait(lambda: find(browser, "unlock").is_displayed())
         assert "key" in text(browser)
+        if AXE.is_file():
+            check_accessibility(browser, "asks for a key")
         find(browser, "key").send_keys("a-key-of-the-test", Keys.ENTER)
         (there,) = wait(lambda: faces(browser))
         assert "distribution" not in there
