@@ -9,7 +9,15 @@ from pathlib import Path
 import pytest
 
 from agelens.errors import OutputError
-from agelens.files import Inputs, atomic_path, short_name
+from agelens.files import (
+    MOST_BYTES,
+    Inputs,
+    atomic_path,
+    on_one_line,
+    portable_name,
+    read_whole,
+    short_name,
+)
 
 
 def test_a_file_appears_whole_or_not_at_all(tmp_path: Path) -> None:
@@ -50,6 +58,24 @@ def test_a_pipe_gets_the_whole(tmp_path: Path) -> None:
     reader.join(10)
     assert read == [b"all of it"]
     assert pipe.is_fifo()
+
+
+def test_what_has_no_end_or_is_too_large_for_a_picture_is_not_read(tmp_path: Path) -> None:
+    with (tmp_path / "large").open("wb") as file:
+        file.truncate(MOST_BYTES + 1)
+    with pytest.raises(OSError, match="larger than 2 GB"):
+        read_whole(tmp_path / "large")
+    if os.name == "posix":
+        with pytest.raises(OSError, match="a device"):
+            read_whole("/dev/zero")
+
+
+def test_names_for_every_system_and_for_a_line_of_a_terminal() -> None:
+    assert portable_name('0-a:b?"<c>|d*\\e\x1f.jpg. ') == "0-a_b___c__d__e_.jpg"
+    assert portable_name("0-été \udcff.jpg") == "0-été _udcff.jpg"
+    assert (
+        on_one_line("a\n\x1b[31m\u202eb.jpg 照片\u3000é") == "a\\n\\x1b[31m\\u202eb.jpg 照片\u3000é"
+    )
 
 
 def test_inputs_are_known_however_they_are_spelt(tmp_path: Path) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,7 @@ from PIL import Image
 
 from agelens.errors import AgelensError, ImageError, UnreadableImageError
 from agelens.faces import Faces
+from agelens.files import may_never_end
 from agelens.parallel import default_jobs, map_in_order
 from agelens.pipeline.calibration import Calibration, intervals, quantile
 from agelens.pipeline.detect import FaceDetector
@@ -23,6 +25,7 @@ from agelens.pipeline.images import (
     ImageSource,
     describe,
     load_image,
+    read_source,
 )
 from agelens.pipeline.model import AgeModel
 from agelens.pipeline.preprocess import Detector, FaceCrops, crop_faces, find_faces
@@ -148,8 +151,8 @@ class AgeEstimator:
         """
         self._check_open()
         source = describe(image)
-        if hasattr(image, "read"):
-            image = image.read()  # once: `Faces.draw` needs the picture again
+        if _is_stream(image):
+            image = read_source(image, source)  # once: `Faces.draw` needs the picture again
         elif isinstance(image, Image.Image) and getattr(image, "is_animated", False):
             image = image.copy()  # of this frame, whichever the caller goes on to
         crops = self.preprocess(image, min_score=min_score, bgr=bgr)
@@ -209,7 +212,7 @@ class AgeEstimator:
             pixels = load_image(image, max_pixels=self._max_pixels, bgr=bgr)
         else:
             searched = find_faces(
-                image.read() if hasattr(image, "read") else image,
+                read_source(image, describe(image)) if _is_stream(image) else image,
                 self._detector,
                 min_score=self._min_score if min_score is None else _min_score(min_score),
                 least_side=model.size,
@@ -316,6 +319,13 @@ class AgeEstimator:
 
 def _reopened(settings: dict[str, Any]) -> AgeEstimator:
     return AgeEstimator(**settings)
+
+
+def _is_stream(image: ImageSource) -> TypeGuard[IO[bytes] | str | os.PathLike[str]]:
+    """Whether a picture can be read once only: an open file, or a pipe by its path."""
+    if isinstance(image, str | os.PathLike):
+        return may_never_end(image)
+    return hasattr(image, "read")
 
 
 def _coverage(value: float) -> float:

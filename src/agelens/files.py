@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import json
 import os
 import re
+import stat
 import tempfile
 import threading
 import uuid
@@ -20,6 +22,8 @@ from agelens.errors import MissingExtraError, OutputError
 
 LONGEST_NAME = 255
 """Bytes that most file systems allow in a name."""
+MOST_BYTES = 2 << 30
+"""Of the file of a picture."""
 BATCH = 4096
 """Rows of a Parquet file that are written at once."""
 _CLAIMS = threading.Lock()
@@ -107,6 +111,51 @@ def atomic_path(path: Path, *, inputs: Inputs | None = None) -> Iterator[Path]:
             partial.unlink(missing_ok=True)
 
 
+def read_whole(path: str | os.PathLike[str]) -> bytes:
+    """All of a file or a pipe.
+
+    Raises:
+        OSError: it is not there, may not be read, has no end, or is larger than any picture.
+    """
+    with Path(path).open("rb") as file:
+        facts = os.fstat(file.fileno())
+        if stat.S_ISCHR(facts.st_mode) or stat.S_ISBLK(facts.st_mode):
+            raise OSError(errno.EINVAL, "a device, which holds no picture")
+        if facts.st_size > MOST_BYTES:
+            raise OSError(errno.EFBIG, f"larger than {MOST_BYTES >> 30} GB, so no picture")
+        return file.read()
+
+
+def walk_files(top: str, skip: Callable[[str], bool], problems: list[OSError]) -> Iterator[Path]:
+    """All files below a folder, those of linked folders too, but each folder once; sorted.
+
+    Args:
+        top: the folder.
+        skip: whether files and folders of such a name are left out.
+        problems: gets what went wrong with folders that could not be listed.
+    """
+    seen: set[tuple[int, int]] = set()
+    for folder, folders, names in os.walk(top, onerror=problems.append, followlinks=True):
+        identity = _identity(folder)
+        if identity is None or identity in seen:  # gone; or a link back to where we come from
+            folders.clear()
+            continue
+        seen.add(identity)
+        folders[:] = sorted(name for name in folders if not skip(name))
+        for name in sorted(names):
+            if not skip(name):
+                yield Path(folder, name)
+
+
+def may_never_end(path: str | os.PathLike[str]) -> bool:
+    """Whether what is there is a pipe, a socket or a device, and no file."""
+    try:
+        mode = Path(path).stat().st_mode
+    except (OSError, ValueError):  # what is wrong is told where it is read
+        return False
+    return not stat.S_ISREG(mode) and not stat.S_ISDIR(mode)
+
+
 def write_json(values: Any, path: Path) -> None:
     """Write values as a JSON file for people to read, whole or not at all.
 
@@ -152,12 +201,21 @@ def printable(name: str) -> str:
     return name.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
+def on_one_line(text: str) -> str:
+    """A text in which what would move or colour a terminal, as names may hold it, is escaped."""
+    return re.sub(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]", _escaped, text)
+
+
+def _escaped(sign: re.Match[str]) -> str:
+    return ascii(sign[0])[1:-1]
+
+
 def _identity(path: str | os.PathLike[str]) -> tuple[int, int] | None:
     try:
-        stat = Path(path).stat()
+        facts = Path(path).stat()
     except (OSError, ValueError):
         return None
-    return stat.st_dev, stat.st_ino
+    return facts.st_dev, facts.st_ino
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from agelens.files import may_never_end, walk_files
 from agelens.pipeline.images import SUFFIXES
 
 STDIN = "-"
@@ -57,22 +58,18 @@ def find_pictures(path: str) -> Iterator[Picture]:
         yield Picture(path, Path(Path(path).name))
 
 
+def _of_macos(name: str) -> bool:
+    return name == "__MACOSX" or name.startswith("._")
+
+
 def _in_folder(path: str) -> Iterator[Picture]:
     found = False
     problems: list[OSError] = []
-    seen: set[tuple[int, int]] = set()
-    for folder, folders, names in os.walk(path, onerror=problems.append, followlinks=True):
-        stat = Path(folder).stat()
-        if (stat.st_dev, stat.st_ino) in seen:  # a link back to where we come from, or a second one
-            folders.clear()
-            continue
-        seen.add((stat.st_dev, stat.st_ino))
-        folders[:] = sorted(name for name in folders if name != "__MACOSX")
-        for name in sorted(names):
-            if Path(name).suffix.lower() in SUFFIXES and not name.startswith("._"):
-                file = Path(folder, name)
-                found = True
-                yield Picture(str(file), file.relative_to(path))
+    for file in walk_files(path, _of_macos, problems):
+        if file.suffix.lower() in SUFFIXES:
+            found = True
+            problem = "a pipe, a socket or a device, and no file" if may_never_end(file) else None
+            yield Picture(str(file), file.relative_to(path), problem)
     for error in problems:
         yield Picture(str(error.filename), Path(), error.strerror or str(error))
     if not found and not problems:

@@ -153,9 +153,10 @@ def test_a_driver_that_was_killed_goes_on(tmp_path: Path) -> None:
 @pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
 def test_ctrl_c_is_130_and_says_how_to_go_on(tmp_path: Path) -> None:
     fill(tmp_path / "in", 20)
-    os.mkfifo(tmp_path / "in" / "010.jpg")  # a picture that never comes
+    os.mkfifo(tmp_path / "never.jpg")  # a picture that never comes
     process = subprocess.Popen(
-        [sys.executable, "-m", "agelens", "batch", "in", "-o", "out", "--report-every", "0.1"],
+        [sys.executable, "-m", "agelens", "batch", "in", "never.jpg", "-o", "out",
+         "--report-every", "0.1"],
         cwd=tmp_path, stderr=subprocess.PIPE, text=True,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip

@@ -217,6 +217,33 @@ def test_a_folder_is_accounted_for(photo_file: Path) -> None:
     assert paths == ["in/a.jpg", "in/more/linked.jpg"]
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="POSIX pipes")
+def test_what_never_ends_is_named_and_names_are_text_on_stderr(photo_file: Path) -> None:
+    folder = photo_file.parent / "in"
+    folder.mkdir()
+    os.mkfifo(folder / "pipe.jpg")
+    (folder / "zero.jpg").symlink_to("/dev/zero")
+    (folder / "new\nagelens: \x1b[31m.jpg").write_text("text")
+    shutil.copy(photo_file, folder / "z.jpg")
+    done = agelens("predict", folder, "-f", "jsonl")
+    assert done.returncode == 1
+    assert [len(json.loads(line)["faces"]) for line in done.stdout.splitlines()] == [0, 0, 1, 0]
+    lines = done.stderr.decode().splitlines()
+    assert len(lines) == 4
+    assert r"new\nagelens: \x1b[31m.jpg: not a picture" in lines[0]
+    assert "pipe.jpg: a pipe, a socket or a device, and no file" in lines[1]
+    # Where it is named itself, a pipe is read to its end, once.
+    with Image.open(photo_file) as portrait:
+        portrait.resize((160, 160)).save(photo_file)  # so small that it waits in the pipe
+    reader, writer = os.pipe()
+    os.write(writer, photo_file.read_bytes())
+    os.close(writer)
+    command = [sys.executable, "-m", "agelens", "predict", f"/dev/fd/{reader}", "--save", "out"]
+    done_once = subprocess.run(command, cwd=folder, pass_fds=[reader], check=False)
+    os.close(reader)
+    assert done_once.returncode == 0
+
+
 def test_addresses_and_videos_are_answered_by_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "v.mp4").write_bytes(b"no video")
     done = agelens("predict", "https://example.org/face.jpg", "v.mp4", cwd=tmp_path)

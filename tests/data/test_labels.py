@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import make_chip
+from conftest import ASTRONAUT, make_chip
 from numpy.typing import NDArray
 from PIL import Image
 from rich.console import Console
@@ -327,6 +327,28 @@ def test_faults_of_the_folder_are_named(tmp_path: Path) -> None:
         prepare(folder, tmp_path / "out", jobs=1, labels=table)
     with pytest.raises(DataError, match="--labels"):
         prepare(folder, tmp_path / "out", jobs=1, columns=COLUMNS)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="POSIX pipes")
+def test_odd_files_have_a_row_and_linked_folders_are_read(tmp_path: Path) -> None:
+    folder, elsewhere = tmp_path / "in", tmp_path / "elsewhere"
+    folder.mkdir()
+    elsewhere.mkdir()
+    shutil.copy(ASTRONAUT, folder / "a.jpg")
+    with Image.open(ASTRONAUT) as portrait:
+        portrait.transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(elsewhere / "b.jpg")
+    (folder / "link").symlink_to(elsewhere)
+    (folder / "loop").symlink_to(folder)
+    (folder / "nowhere.jpg").symlink_to(folder / "gone.jpg")
+    os.mkfifo(folder / "pipe.jpg")
+    Path(os.fsdecode(os.fsencode(folder) + b"/\xff.jpg")).write_bytes(b"")
+    table = tmp_path / "labels.csv"
+    table.write_text("path,age,split\na.jpg,30,train\nin/link/b.jpg,31,test\n")
+    rows = prepare(folder, tmp_path / "out", jobs=1, labels=table).manifest
+    paths = ["a.jpg", "link/b.jpg", "nowhere.jpg", "pipe.jpg", "\\udcff.jpg"]
+    assert sorted(rows["path"]) == sorted(paths)
+    assert set(rows["path"][rows["unreadable"]]) == set(paths[2:])
+    assert rows.set_index("path")["age"]["link/b.jpg"] == 31
 
 
 def command(*arguments: str | Path) -> subprocess.CompletedProcess[str]:

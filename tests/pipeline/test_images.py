@@ -14,7 +14,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from agelens import ImageError, ImageTooLargeError, UnreadableImageError
+from agelens import AgeEstimator, ImageError, ImageTooLargeError, UnreadableImageError
 from agelens.pipeline.formats import FORMATS
 from agelens.pipeline.images import ENOUGH, SUFFIXES, load_image, load_reduced
 
@@ -263,6 +263,21 @@ def test_missing_file_and_folder_are_named(tmp_path: Path) -> None:
     for path in (tmp_path / "nowhere.jpg", tmp_path):
         with pytest.raises(ImageError, match=path.name):
             load_image(path)
+
+
+def test_files_that_cannot_be_read_are_named(tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").write_bytes(b"\xff\xd8\xff\xe0")
+    with (tmp_path / "a.jpg").open("rb") as closed:
+        pass
+    with (tmp_path / "a.jpg").open(encoding="utf-8") as text:
+        for source, said in (
+            (text, "open as text"),
+            (io.StringIO("a.jpg"), "open as text"),
+            (closed, "closed"),
+            ("a\0.jpg", "null"),
+        ):
+            with pytest.raises(UnreadableImageError, match=said):
+                AgeEstimator().estimate(source)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

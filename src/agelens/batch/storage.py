@@ -14,7 +14,7 @@ from typing import IO, Any, TypeVar
 
 from agelens.batch.stores import Store, store_of
 from agelens.errors import AgelensError, OutputError
-from agelens.files import atomic_path
+from agelens.files import atomic_path, read_whole
 
 Result = TypeVar("Result")
 CHUNK = 4 << 20
@@ -99,7 +99,7 @@ class Storage:
             StorageError: the store did not answer.
         """
         if not is_address(address):
-            return Path(address).read_bytes()
+            return read_whole(address)
         return self.patiently(address, lambda: self.store(address).read(address))
 
     def open(self, address: str) -> IO[bytes]:

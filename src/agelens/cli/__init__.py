@@ -31,6 +31,7 @@ from agelens.cli import (
 )
 from agelens.cli.common import app
 from agelens.errors import AgelensError, MissingExtraError
+from agelens.files import on_one_line
 from agelens.pipeline.formats import silence_libtiff
 
 __all__ = [
@@ -108,14 +109,14 @@ def main() -> None:
             _closed()
         raise
     except AgelensError as error:
-        typer.echo(f"agelens: {error}", err=True)
+        typer.echo(f"agelens: {on_one_line(str(error))}", err=True)
         sys.exit(1)
     except BrokenPipeError:
         _closed()
     except OSError as error:
         _silence()
         place = error.filename or "the output"
-        typer.echo(f"agelens: {place}: {error.strerror or error}", err=True)
+        typer.echo(f"agelens: {on_one_line(str(place))}: {error.strerror or error}", err=True)
         sys.exit(1)
     except ModuleNotFoundError as error:
         if error.name is None or error.name.startswith("agelens"):

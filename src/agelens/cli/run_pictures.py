@@ -14,7 +14,7 @@ from agelens import __version__
 from agelens.cli.rows import ROW_ENDINGS, OutputFormat, Record, printer, to_record, write_rows
 from agelens.errors import AgelensError, ImageError, OutputError, UnreadableImageError
 from agelens.faces import Faces, encode_drawn
-from agelens.files import Inputs, atomic_path, short_name
+from agelens.files import Inputs, atomic_path, on_one_line, short_name
 from agelens.journal import Journal
 from agelens.parallel import default_jobs, map_in_order
 from agelens.pictures import Picture, find_pictures
@@ -159,7 +159,7 @@ class _Work:
             if problems:
                 self.status.clear()
                 for problem in problems:
-                    sys.stderr.write(f"agelens: {problem}\n")
+                    sys.stderr.write(f"agelens: {on_one_line(problem)}\n")
             self.status.count()
             yield record
         self.status.clear()

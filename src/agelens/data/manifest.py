@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from agelens.data.duplicates import NEAR_BITS, connected, near_pairs, parse_hashes
 from agelens.data.split import assign_splits
 from agelens.errors import DataError
-from agelens.files import atomic_path
+from agelens.files import atomic_path, printable
 from agelens.pipeline.align import ALIGNMENT_POINTS, fit_similarity
 from agelens.types import Landmarks
 
@@ -145,6 +145,7 @@ def build(
     """
     if all(row["phash"] is None for row in rows):
         raise DataError("the source holds no picture that can be read")
+    rows = [row | {"path": printable(row["path"])} for row in rows]
     frame = pd.DataFrame(rows).drop(columns=["stamp"], errors="ignore")
     frame = frame.sort_values("path", ignore_index=True)
     frame = frame.reindex(columns=list(dict.fromkeys([*frame, "age_low", "age_high", "split"])))
@@ -236,7 +237,7 @@ def refuse_another(folder: Path, made_from: str) -> None:
         about = json.loads((folder / ABOUT).read_text("utf-8"))
         known = "digest" in about and "template" in about
         before = about.get("made_from") if known else None
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return
     except (OSError, ValueError, TypeError, AttributeError):
         known, before = False, None

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from agelens.data.sources import list_files, parse_name
 from agelens.errors import ImageError
+from agelens.files import may_never_end, printable, read_whole
 from agelens.journal import Journal
 from agelens.parallel import Progress
 from agelens.pipeline.detect import FaceDetector, main_face
@@ -54,8 +55,12 @@ def scan_file(root: Path, path: str, detector: FaceDetector) -> Row:
         "grey": False,
     }
     row |= dict.fromkeys(("width", "height", "sha256", "phash", "score", "box", "landmarks"))
+    if printable(path) != path:  # the manifest could not name it
+        return row | {"unreadable": True, "reason": "its name is not valid Unicode; rename it"}
     try:
-        data = (root / path).read_bytes()
+        if may_never_end(root / path):
+            raise OSError("a pipe, a socket or a device, and no file")
+        data = read_whole(root / path)
         row["sha256"] = hashlib.sha256(data).hexdigest()
         image = load_image(data)
     except (ImageError, OSError) as error:
@@ -114,5 +119,8 @@ def scan(
 
 
 def _stamp(path: Path) -> list[int]:
-    stat = path.stat()
+    try:
+        stat = path.stat()
+    except OSError:  # a link to nothing, or gone meanwhile
+        return [0, 0]
     return [stat.st_size, stat.st_mtime_ns]

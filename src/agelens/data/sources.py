@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import lzma
-import os
 import re
 import tarfile
 import zipfile
@@ -14,7 +13,7 @@ from typing import NamedTuple
 
 from agelens.ages import MAX_AGE
 from agelens.errors import DataError
-from agelens.files import Inputs, atomic_path
+from agelens.files import Inputs, atomic_path, walk_files
 
 GENDERS = ("male", "female")
 ETHNICITIES = ("White", "Black", "Asian", "Indian", "Others")
@@ -138,12 +137,16 @@ def _members(source: Path, target: Path) -> Iterator[tuple[Path, bytes]]:
 
 
 def list_files(folder: Path) -> Iterator[str]:
-    """Paths of all files below `folder`, relative, with forward slashes, without hidden ones."""
-    for root, folders, names in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not _hidden(name))
-        for name in sorted(names):
-            if not _hidden(name):
-                yield (Path(root) / name).relative_to(folder).as_posix()
+    """Paths of all files below `folder`, relative, with forward slashes, without hidden ones.
+
+    Raises:
+        DataError: a folder below it cannot be listed.
+    """
+    problems: list[OSError] = []
+    for file in walk_files(str(folder), _hidden, problems):
+        yield file.relative_to(folder).as_posix()
+    for error in problems:
+        raise DataError(f"{error.filename}: cannot be listed ({error.strerror})")
 
 
 def _hidden(name: str) -> bool:

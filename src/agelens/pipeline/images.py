@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import IO
 
 import numpy as np
@@ -11,6 +10,7 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image
 
 from agelens.errors import ImageTooLargeError, UnreadableImageError
+from agelens.files import read_whole
 from agelens.pipeline.formats import DECODER_ERRORS, open_image, why_unreadable
 from agelens.pipeline.repair import repair, require_whole
 
@@ -88,7 +88,7 @@ def load_image(
     elif isinstance(source, Image.Image):
         pixels = _from_pil(source, name, max_pixels)
     else:
-        pixels, _ = _decode(_read(source, name), name, max_pixels)
+        pixels, _ = _decode(read_source(source, name), name, max_pixels)
     height, width = pixels.shape[:2]
     if width * height > max_pixels:
         raise ImageTooLargeError(name, _too_large(width, height, max_pixels))
@@ -120,7 +120,7 @@ def load_reduced(
         pixels = load_image(source, max_pixels=max_pixels, bgr=bgr)
         return pixels, (pixels.shape[1], pixels.shape[0])
     name = describe(source)
-    pixels, (width, height) = _decode(_read(source, name), name, max_pixels, reduced=True)
+    pixels, (width, height) = _decode(read_source(source, name), name, max_pixels, reduced=True)
     if min(height, width) < MIN_SIDE:
         raise UnreadableImageError(name, f"{width} x {height} pixels are too few to hold a face")
     return pixels, (width, height)
@@ -143,7 +143,7 @@ def copied_info(source: ImageSource) -> dict[str, bytes]:
         if isinstance(source, Image.Image):
             return _copied(source)
         name = describe(source)
-        with open_image(_read(source, name), name) as image:
+        with open_image(read_source(source, name), name) as image:
             return _copied(image)
     except (UnreadableImageError, *DECODER_ERRORS):
         return {}
@@ -161,19 +161,35 @@ def describe(source: ImageSource) -> str:
     return name if isinstance(name, str) else f"<{type(source).__name__}>"
 
 
-def _read(source: str | os.PathLike[str] | bytes | IO[bytes], name: str) -> bytes:
-    if isinstance(source, bytes):
-        data = source
-    elif hasattr(source, "read"):
-        data = source.read()
-    elif isinstance(source, str | os.PathLike):
-        try:
-            data = Path(source).read_bytes()
-        except OSError as error:
-            raise UnreadableImageError(name, error.strerror or str(error)) from error
-    else:
-        kind = type(source).__name__
-        raise TypeError(f"expected a path, bytes, open file, PIL image or array, not {kind}")
+def read_source(source: str | os.PathLike[str] | bytes | IO[bytes], name: str) -> bytes:
+    """The bytes of a file.
+
+    Args:
+        source: its path, itself open, or its bytes.
+        name: of the picture, for messages.
+
+    Raises:
+        UnreadableImageError: it is missing, empty, closed or open as text.
+    """
+    data: bytes | str
+    try:
+        if isinstance(source, bytes):
+            data = source
+        elif hasattr(source, "read"):
+            data = source.read()
+        elif isinstance(source, str | os.PathLike):
+            data = read_whole(source)
+        else:
+            kind = type(source).__name__
+            raise TypeError(f"expected a path, bytes, open file, PIL image or array, not {kind}")
+    except OSError as error:
+        raise UnreadableImageError(name, error.strerror or str(error)) from error
+    except UnicodeDecodeError:
+        data = ""
+    except ValueError as error:  # a file that is closed, a path with a null character
+        raise UnreadableImageError(name, str(error)) from error
+    if isinstance(data, str):
+        raise UnreadableImageError(name, "the file is open as text; open it with mode 'rb'")
     if not data:
         raise UnreadableImageError(name, "the file is empty")
     return data
