@@ -11,6 +11,7 @@ from PIL import ExifTags, Image
 
 from agelens.errors import ImageTooLargeError, UnreadableImageError
 from agelens.files import read_whole
+from agelens.pipeline.depth import is_deep, to_8_bits
 from agelens.pipeline.formats import DECODER_ERRORS, open_image, why_unreadable
 from agelens.pipeline.repair import repair, require_whole
 
@@ -191,7 +192,8 @@ def read_source(source: str | os.PathLike[str] | bytes | IO[bytes], name: str) -
     if isinstance(data, str):
         raise UnreadableImageError(name, "the file is open as text; open it with mode 'rb'")
     if not data:
-        raise UnreadableImageError(name, "the file is empty")
+        read = ", or read to its end" if hasattr(source, "read") else ""
+        raise UnreadableImageError(name, f"the file is empty{read}")
     return data
 
 
@@ -271,8 +273,8 @@ def _to_rgb(image: Image.Image) -> NDArray[np.uint8]:
     # Every copy of a large picture counts: none is made that is not needed.
     turn = _TURNS.get(_orientation(image))
     upright = image if turn is None else image.transpose(turn)
-    if upright.mode in ("I", "F") or upright.mode.startswith("I;16"):
-        return np.repeat(_deep_grey(upright)[..., None], 3, axis=2)
+    if is_deep(image):
+        return np.repeat(to_8_bits(upright, image)[..., None], 3, axis=2)
     if upright.has_transparency_data:
         rgba = upright.convert("RGBA")
         upright = Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba)
@@ -306,17 +308,6 @@ def _orientation(image: Image.Image) -> int:
     except DECODER_ERRORS:
         return 1
     return value if isinstance(value, int) else 1
-
-
-def _deep_grey(image: Image.Image) -> NDArray[np.uint8]:
-    """Grey of 16 or 32 bits, or of floats, to 8 bits; Pillow's own conversion would clip it."""
-    values: NDArray[np.floating] = np.nan_to_num(np.asarray(image, np.float32))
-    if image.mode == "F" and values.max(initial=0) <= 1:
-        values = values * 255
-    elif image.mode != "F" or values.max(initial=0) > 255:
-        values = values / 257
-    grey: NDArray[np.uint8] = np.clip(np.rint(values), 0, 255).astype(np.uint8)
-    return grey
 
 
 def _from_array(array: NDArray[np.uint8], name: str) -> NDArray[np.uint8]:
