@@ -136,6 +136,19 @@ def test_webp(small: Image.Image, lossless: bool) -> None:
         np.testing.assert_array_equal(load_image(content), expected, err_msg=fault)
 
 
+@pytest.mark.parametrize("lossless", [False, True], ids=["lossy", "lossless"])
+def test_a_webp_that_is_cut_off(small: Image.Image, lossless: bool) -> None:
+    data = encode(small, "WEBP", lossless=lossless)
+    whole = load_image(data).astype(int)
+    for missing, apart in ((2, 0.5), (5, 0.5), (len(data) // 20, 5)):
+        assert np.abs(load_image(data[:-missing]) - whole).mean() < apart
+    with pytest.raises(UnreadableImageError, match=r"only 7\d % of the picture is there"):
+        load_image(data[: len(data) * 3 // 4])
+    frames = encode(small, "WEBP", save_all=True, append_images=[small.rotate(90)])
+    first = load_image(frames)
+    np.testing.assert_array_equal(load_image(frames[: len(frames) * 3 // 4]), first)
+
+
 def test_other_formats(small: Image.Image) -> None:
     gif, jp2 = encode(small, "GIF"), encode(small, "JPEG2000")
     tiff = encode(small, "TIFF", compression="tiff_lzw", dpi=(72, 72))

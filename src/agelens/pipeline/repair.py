@@ -20,6 +20,8 @@ _JPEG_END = b"\xff\xd9"
 _J2K_START = b"\xff\x4f\xff\x51"
 _NO_LENGTH = frozenset([0x01, *range(0xD0, 0xD9)])
 """JPEG markers that nothing belongs to."""
+_READ_AHEAD = 1000
+"""Bytes after the pixels of a WebP that its decoder asks for."""
 _ADAM7 = (
     (0, 0, 8, 8),
     (4, 0, 8, 8),
@@ -152,7 +154,7 @@ def _png_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 def _webp(data: bytes) -> bytes:
     pixels = (b"VP8 ", b"VP8L", b"VP8X", b"ALPH", b"ANIM", b"ANMF")
-    kept = []
+    kept: list[bytes] = []
     place = 12
     while place + 8 <= len(data):
         kind, size = data[place : place + 4], int.from_bytes(data[place + 4 : place + 8], "little")
@@ -163,6 +165,12 @@ def _webp(data: bytes) -> bytes:
             end = min(found, default=len(data))
         elif kind in pixels or (kind == b"EXIF" and end <= len(data)):
             body = data[place + 8 : place + 8 + size]
+            if len(body) < size:  # cut off: zeros for little, and of frames the whole ones
+                if kind == b"ANMF" and any(one.startswith(kind) for one in kept):
+                    break
+                if len(body) < LEAST_WHOLE * size:
+                    raise BrokenOffError(len(body) / size)
+                body += bytes(size - len(body) + _READ_AHEAD)
             if kind == b"VP8X":
                 body = bytes([body[0] & ~0x24]) + body[1:]  # neither profile nor XMP
             kept.append(kind + struct.pack("<I", len(body)) + body + bytes(len(body) % 2))
