@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, TiffImagePlugin
 
 from agelens import AgeEstimator, ImageError, ImageTooLargeError, UnreadableImageError
 from agelens.pipeline.formats import FORMATS
@@ -55,6 +55,29 @@ def test_no_other_part_of_pillow_sees_a_file(monkeypatch: pytest.MonkeyPatch) ->
 def test_jpeg_xl_is_named(start: bytes) -> None:
     with pytest.raises(UnreadableImageError, match="JPEG XL pictures are not read"):
         load_image(start + bytes(64))
+
+
+@pytest.mark.parametrize(
+    ("start", "said"),
+    [
+        (b"II*\0\x10\0\0\0CR\2\0", "a raw photo, which is not read"),
+        (b"\0\0\0\x18ftypcrx \0\0\0\1crx isom", "a raw photo, which is not read"),
+        (b"FUJIFILMCCD-RAW 0201", "a raw photo, which is not read"),
+        (b"MM\0*\0\0\0\x08", "a TIFF of a kind that is not read, such as raw photos"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "git lfs pull"),
+        (b"<!DOCTYPE html><html>404", "a web page"),
+    ],
+)
+def test_what_a_file_is_instead_is_named(start: bytes, said: str) -> None:
+    with pytest.raises(UnreadableImageError, match=said):
+        load_image(start + bytes(200))
+
+
+def test_a_small_copy_of_a_picture_is_not_taken_for_it(small: Image.Image) -> None:
+    info = TiffImagePlugin.ImageFileDirectory_v2()
+    info[254] = 1
+    with pytest.raises(UnreadableImageError, match="a preview, as in a raw photo"):
+        load_image(encode(small, "TIFF", tiffinfo=info))
 
 
 def test_a_video_is_sent_to_its_command() -> None:

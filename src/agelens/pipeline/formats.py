@@ -20,15 +20,28 @@ FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "DIB", "TIFF", "PPM", "JPEG2000"
 _HEIF_BRANDS = frozenset(
     [b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1"]
 )
+_RAW = "a raw photo, which is not read; save it as JPEG or PNG"
 _NOT_READ = {
     b"\xff\x0a": "JPEG XL pictures are not read; save it as JPEG or PNG",
     b"\0\0\0\x0cJXL ": "JPEG XL pictures are not read; save it as JPEG or PNG",
     b"%PDF": "a PDF; save its picture as JPEG or PNG",
     b"%!PS": "PostScript is not read; save it as JPEG or PNG",
     b"8BPS": "Photoshop's files are not read; save it as JPEG or PNG",
+    b"FUJIFILMCCD": _RAW,
+    b"IIRO": _RAW,
+    b"IIU\0": _RAW,
+    b"II*\0\x10\0\0\0CR": _RAW,
+    b"\0\0\0\x18ftypcrx": _RAW,
+    b"version https://git-lfs": "a pointer of Git LFS; fetch the picture by: git lfs pull",
+    b"<!DOCTYPE": "a web page, and no picture",
+    b"<html": "a web page, and no picture",
+    b"<svg": "an SVG is drawn and no photo; save it as PNG",
 }
 """By how a file begins, what to say of it."""
-_STARTS = (b"\xff\xd8", b"\x89PNG", b"GIF8", b"RIFF", b"II*\0", b"MM\0*")
+_SUBFILE = 254
+"""TIFF's tag of what a picture is; its first bit: a smaller copy of another."""
+_TIFF = (b"II*\0", b"MM\0*")
+_STARTS = (b"\xff\xd8", b"\x89PNG", b"GIF8", b"RIFF")
 """What a picture may be told by, even if no decoder takes it."""
 DECODER_ERRORS = (
     OSError, SyntaxError, ValueError, EOFError, TypeError, LookupError, OverflowError,
@@ -57,7 +70,10 @@ def open_image(data: bytes, name: str) -> Image.Image:
             raise UnreadableImageError(name, need) from error
         heif: Image.Image = HeifImageFile(io.BytesIO(data))
         return heif
-    return Image.open(io.BytesIO(data), formats=FORMATS)
+    image = Image.open(io.BytesIO(data), formats=FORMATS)
+    if getattr(image, "tag_v2", {}).get(_SUBFILE, 0) & 1:
+        raise UnreadableImageError(name, f"its first picture is a preview, as in {_RAW}")
+    return image
 
 
 def silence_libtiff() -> None:
@@ -94,7 +110,12 @@ def why_unreadable(data: bytes, first: Exception, second: Exception) -> str:
     if isinstance(first, UnidentifiedImageError):
         if data[4:8] == b"ftyp" and not _brands(data) & {b"avif", *_HEIF_BRANDS}:
             return "not a picture; for a video, use `agelens video`"
-        if not data.startswith(_STARTS):
+        if data.startswith(_TIFF):
+            return (
+                "the image is broken at its beginning, or a TIFF of a kind that is not read, such "
+                "as raw photos; save it as JPEG or PNG"
+            )
+        if not data.startswith(_STARTS) and b"avif" not in _brands(data):
             return "not a picture, or of a format that is not read"
-        return "the image is broken at its beginning"
+        return "the image is broken"
     return f"the image is broken ({first})"
