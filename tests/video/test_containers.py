@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from av.stream import Disposition
 from numpy.typing import NDArray
+from PIL import Image
 
 from agelens import VideoError
 from agelens.video.frames import Frame, VideoFile
@@ -231,6 +232,21 @@ def test_a_recording_without_a_length_is_whole(tmp_path: Path) -> None:
 def test_a_playlist_opens_no_other_file(tmp_path: Path) -> None:
     make(tmp_path / "other.mp4", STEADY[:5])
     path = tmp_path / "list.mp4"
-    path.write_text("ffconcat version 1.0\nfile http://127.0.0.1:9/other.mp4\n")
-    with pytest.raises(VideoError):
-        read(path)
+    for other in ("http://127.0.0.1:9/other.mp4", "other.mp4"):
+        path.write_text(f"ffconcat version 1.0\nfile {other}\n")
+        with pytest.raises(VideoError):
+            read(path)
+
+
+@pytest.mark.parametrize("ending", ["jpg", "png", "webp"])
+def test_a_picture_is_sent_to_its_command(tmp_path: Path, ending: str) -> None:
+    path = tmp_path / f"a.{ending}"
+    Image.fromarray(picture(0)).save(path)
+    with pytest.raises(VideoError, match="a picture; use `agelens predict`"):
+        VideoFile(path)
+
+
+def test_a_video_too_small_for_a_face_is_named(tmp_path: Path) -> None:
+    path = make(tmp_path / "small.mp4", STEADY[:3], size=(64, 6))
+    with pytest.raises(VideoError, match=r"small\.mp4: 64 x 6 pixels are too few"):
+        VideoFile(path)

@@ -20,7 +20,8 @@ from av.video.reformatter import VideoReformatter
 from numpy.typing import NDArray
 
 from agelens.errors import VideoError
-from agelens.video.media import is_cover, is_cut_riff, open_media
+from agelens.pipeline.images import MIN_SIDE
+from agelens.video.media import is_cover, is_cut_riff, is_picture, open_media
 
 Pixels = NDArray[np.uint8]
 EXACT = frozenset(["mov", "mp4", "matroska", "webm", "avi", "flv"])
@@ -79,11 +80,16 @@ class VideoFile:
             raise VideoError(
                 f"{path}: no video, or one that was cut off before its index was written"
             ) from error
+        if is_picture(self._container):
+            raise VideoError(f"{path}: a picture; use `agelens predict`")
         pictures = [each for each in self._container.streams.video if not is_cover(each)]
         best = self._container.streams.best("video")
         if not pictures or pictures[0].codec_context is None:
             raise VideoError(f"{path}: no video in it that can be decoded")
         self._stream = best if best in pictures else pictures[0]
+        width, height = self._stream.width, self._stream.height
+        if 0 < min(width, height) < MIN_SIDE:
+            raise VideoError(f"{path}: {width} x {height} pixels are too few to hold a face")
         self._stream.thread_type = "AUTO"
         rate = self._stream.average_rate or self._stream.guessed_rate
         self.fps = float(rate) if rate and 0 < rate < 1000 else 30.0  # absent and absurd are common

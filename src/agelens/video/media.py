@@ -15,9 +15,22 @@ def open_media(path: Path) -> InputContainer:
 
     Args:
         path: of the file; nothing else is opened, even if it asks for it.
+
+    Raises:
+        ValueError: it names other files.
+        FFmpegError: it is no such file.
     """
+    with path.open("rb") as file:
+        head = file.read(1024)
+    if any(word in head for word in (b"ffconcat version", b"#EXTM3U", b"<MPD", b"# VobSub")):
+        raise ValueError("a list of other files")
     options = {"protocol_whitelist": "file"}
     return av.open(f"file:{path}", options=options, metadata_errors="ignore")
+
+
+def is_picture(container: InputContainer) -> bool:
+    """Whether a file is a picture and no video; an animated GIF is a video."""
+    return container.format.name == "image2" or container.format.name.endswith("_pipe")
 
 
 def is_cut_riff(path: Path) -> bool:
