@@ -184,7 +184,7 @@ def test_perceptual_hash_survives_compression_not_another_picture(faces_folder: 
 
 
 @given(st.integers(0, 1000), st.integers(1, 60), st.integers(1, 7))
-@settings(max_examples=25)
+@settings(max_examples=25, deadline=None)
 def test_near_pairs_are_all_of_them(seed: int, count: int, block: int) -> None:
     rng = np.random.default_rng(seed)
     hashes = rng.integers(0, 4, (count, 4), np.uint64)
