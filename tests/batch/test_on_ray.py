@@ -39,12 +39,12 @@ def test_killed_actors_and_workers_change_no_row(tmp_path: Path) -> None:
     thread = threading.Thread(target=kill, daemon=True)
     thread.start()
     try:
-        counts = run(folder, tmp_path / "out", engine="ray", jobs=1)
+        counts = run(folder, tmp_path / "out", engine="ray", jobs=1, shard_size=16)
     finally:
         ray.shutdown()
     assert killed == ["agelens.batch.worker", "ray::MapWorker"]
     assert counts == Counts(shards=5, pictures=80, faces=79, failed=1)
-    assert run(folder, tmp_path / "whole", jobs=1) == counts
+    assert run(folder, tmp_path / "whole", jobs=1, shard_size=16) == counts
     for kind in ("faces", "pictures"):
         assert rows(tmp_path / "out", kind) == rows(tmp_path / "whole", kind)
     assert not descendants(os.getpid(), "ray::")

@@ -28,10 +28,10 @@ def test_bucket_to_bucket(s3: Store) -> None:
     # Shards of 16 and 4. What the second one reads is not to be had at first.
     s3.refuses = lambda number, path: number % 7 == 0 or path == "/shop/in/18.png"
     s3.drops = lambda number, _: number % 11 == 0
-    first = run("s3://shop/in", "s3://shop/out", jobs=1, patience=8)
+    first = run("s3://shop/in", "s3://shop/out", jobs=1, shard_size=16, patience=8)
     assert first == Counts(shards=1, pictures=16, faces=15, failed=1, unfinished=1)
     s3.reset()
-    counts = run("s3://shop/in", "s3://shop/out", jobs=1, resume=True)
+    counts = run("s3://shop/in", "s3://shop/out", jobs=1, shard_size=16, resume=True)
     assert counts == Counts(shards=2, pictures=20, faces=19, failed=1)
     read = {path for method, path in s3.requests if method == "GET" and path.endswith(".png")}
     assert read == {path.removeprefix("s3:/") for path in PATHS[16:]}

@@ -24,7 +24,7 @@ def test_first_shards_are_small_and_later_ones_have_a_part_of_what_was_before() 
     lines = [f"{index}.jpg\n" for index in range(40_000)]
     shards = listed("-", lines=lines, size=150)
     sizes = [len(shard.names) for shard in shards]
-    assert sizes[:3] == [16, 16, 16]
+    assert sizes[:3] == [64, 64, 64]
     assert sizes == sorted(sizes[:-1]) + sizes[-1:]
     assert max(sizes) == 150
     assert names(shards) == [line.strip() for line in lines]
