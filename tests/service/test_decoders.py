@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import signal
 import statistics
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
@@ -185,6 +186,7 @@ class _Job:
     costly: bool = False
     abandoned: bool = False
     size: int = 100_000
+    came: float = field(default_factory=itertools.count().__next__)
 
 
 def test_the_queue_by_hand() -> None:
@@ -209,9 +211,26 @@ def test_the_queue_by_hand() -> None:
     greedy[1].abandoned = True
     assert queue.pop(costly=True) is greedy[2]
     queue.charge(greedy[2], None)
-    queue.push(greedy[2], first=True)
-    assert queue.pop(costly=True) is greedy[2]
+    later = _Job("greedy")
+    for job in (later, greedy[2]):
+        queue.push(job)
+    assert queue.pop(costly=True) is greedy[2]  # it came first
+    assert queue.pop(costly=True) is later
     assert queue.pop(costly=True) is None
+
+
+def test_pictures_that_turn_out_to_be_costly_keep_their_order() -> None:
+    queue: FairQueue[_Job] = FairQueue()
+    jobs = [_Job("one") for _ in range(4)]
+    for job in jobs:
+        queue.push(job)
+    for job in jobs:  # a quick decoder looks at each, and gives it back
+        assert queue.pop(costly=False) is job
+        queue.charge(job, None)
+        job.costly = True
+        queue.push(job)
+    assert queue.pop(costly=False) is None
+    assert [queue.pop(costly=True) for _ in jobs] == jobs
 
 
 def test_what_nobody_has_sent_before_is_thought_to_be_costly() -> None:

@@ -191,7 +191,7 @@ class DecoderPool:
                 result = await decoder.ask(job.data, replace(job.request, only_quick=not costly))
             if result.error == NOT_QUICK:
                 job.costly = True
-                self._queue.push(job, first=True)
+                self._queue.push(job)
             else:
                 seconds = time.monotonic() - start
                 if not job.abandoned:
@@ -210,7 +210,7 @@ class DecoderPool:
         """A decoder ended at this picture: let another try, or refuse the picture for a while."""
         job.attempts += 1
         if not too_long and job.attempts < ATTEMPTS:
-            self._queue.push(job, first=True)
+            self._queue.push(job)
             return
         self._refused.add(hashlib.sha256(job.data).digest())
         self._suspects.add(job.client)

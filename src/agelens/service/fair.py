@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import Counter, OrderedDict, deque
 from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeVar
@@ -17,6 +18,7 @@ class Job(Protocol):
 
     client: str
     costly: bool
+    came: float  # in seconds, of a clock that is the same for all
 
     @property
     def size(self) -> int:
@@ -77,14 +79,16 @@ class FairQueue(Generic[AnyJob]):
         _less(self._known(name).pending, size)
         self._rest(name)
 
-    def push(self, job: AnyJob, *, first: bool = False) -> None:
-        """Add a picture, behind the others of its client or before them."""
+    def push(self, job: AnyJob) -> None:
+        """Add a picture, or one that was taken again: behind those of its client that came before.
+
+        Not before all others: a picture that only turns out to be costly when it is taken would
+        pass those that turned out so before it, and the first would wait for ever.
+        """
         client = self._known(job.client)
         client.pending[job.size] += 1
-        if first:
-            client.waiting.appendleft(job)
-        else:
-            client.waiting.append(job)
+        place = bisect_right(client.waiting, job.came, key=lambda other: other.came)
+        client.waiting.insert(place, job)
 
     def pop(self, *, costly: bool) -> AnyJob | None:
         """Take the next picture, None if there is none; a costly one only if `costly` is set."""
