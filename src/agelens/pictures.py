@@ -16,6 +16,12 @@ STDIN = "-"
 VIDEO_SUFFIXES = frozenset(
     [".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts"]
 )
+# fmt: off
+RAW_SUFFIXES = frozenset([
+    ".3fr", ".arw", ".cr2", ".cr3", ".crw", ".dng", ".erf", ".iiq", ".kdc", ".mrw", ".nef", ".nrw",
+    ".orf", ".pef", ".raf", ".raw", ".rw2", ".rwl", ".sr2", ".srw", ".x3f",
+])
+# fmt: on
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +43,8 @@ def find_pictures(path: str) -> Iterator[Picture]:
     """The pictures that one argument means; a folder's are found by their endings, at any depth.
 
     Linked folders are followed, each folder once. What macOS leaves beside files (``._*`` and
-    ``__MACOSX``) is passed over.
+    ``__MACOSX``) is passed over, and so is a raw photo with a picture of its name beside it, as
+    cameras write both.
     """
     if path == STDIN:
         yield Picture("<stdin>", Path("stdin.jpg"))
@@ -62,11 +69,20 @@ def _of_macos(name: str) -> bool:
     return name == "__MACOSX" or name.startswith("._")
 
 
+def _has_picture_beside(raw: Path) -> bool:
+    return any(
+        raw.with_suffix(case(suffix)).exists()
+        for suffix in (".jpg", ".jpeg", ".heic", ".heif", ".hif", ".tif", ".png")
+        for case in (str.lower, str.upper)
+    )
+
+
 def _in_folder(path: str) -> Iterator[Picture]:
     found = False
     problems: list[OSError] = []
     for file in walk_files(path, _of_macos, problems):
-        if file.suffix.lower() in SUFFIXES:
+        suffix = file.suffix.lower()
+        if suffix in SUFFIXES or (suffix in RAW_SUFFIXES and not _has_picture_beside(file)):
             found = True
             problem = "a pipe, a socket or a device, and no file" if may_never_end(file) else None
             yield Picture(str(file), file.relative_to(path), problem)

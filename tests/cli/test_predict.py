@@ -103,6 +103,17 @@ def test_missing_paths_and_empty_folders_fail_with_a_reason(tmp_path: Path) -> N
         assert "Traceback" not in done.stderr.decode()
 
 
+def test_a_raw_photo_is_named_unless_its_picture_lies_beside_it(tmp_path: Path) -> None:
+    shutil.copy(ASTRONAUT, tmp_path / "both.JPG")
+    (tmp_path / "both.CR2").write_bytes(b"II*\0\x10\0\0\0CR\2\0")
+    done = agelens("predict", tmp_path, "-f", "jsonl")
+    assert (done.returncode, done.stdout.count(b"\n")) == (0, 1)
+    (tmp_path / "alone.CR2").write_bytes(b"II*\0\x10\0\0\0CR\2\0")
+    done = agelens("predict", tmp_path, "-f", "jsonl")
+    assert (done.returncode, done.stdout.count(b"\n")) == (1, 2)
+    assert b"alone.CR2: a raw photo, which is not read" in done.stderr.replace(b"\n", b" ")
+
+
 @pytest.mark.parametrize(
     "arguments",
     [["predict"], ["predict", "x", "--format", "xml"], ["predict", "x", "--min-score", "2"]],
