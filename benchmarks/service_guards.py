@@ -55,7 +55,11 @@ def serving(listening: socket.socket, *options: str) -> Iterator[subprocess.Pope
     """A service on an open socket, ready, until the end of the block."""
     fd = listening.fileno()
     command = [sys.executable, "-m", "agelens", "serve", "--fd", str(fd), *options]
-    process = subprocess.Popen(command, stderr=subprocess.DEVNULL, pass_fds=[fd])
+    # A session of its own: Linux shares the processors among sessions, so that the many threads of
+    # the clients, who would be on other machines, do not take them all.
+    process = subprocess.Popen(
+        command, stderr=subprocess.DEVNULL, pass_fds=[fd], start_new_session=True
+    )
     try:
         while process.poll() is None:
             connection = http.client.HTTPConnection(*listening.getsockname(), timeout=60)

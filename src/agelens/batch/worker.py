@@ -30,7 +30,6 @@ def main() -> None:
     answers = os.fdopen(os.dup(1), "w", encoding="ascii")
     os.dup2(2, 1)  # what a library prints is no answer
     cv2.setNumThreads(1)  # there is a process for each processor
-    sys.setswitchinterval(0.0005)  # so that estimating waits less for the threads that read ahead
     warnings.simplefilter("ignore")  # Pillow's on sizes; the estimator has its limit
     if sys.platform == "linux":  # short of memory, let the kernel end this and not the run
         with suppress(OSError):
