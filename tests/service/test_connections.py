@@ -178,6 +178,25 @@ def test_both_kinds_of_addresses_and_sighup(tmp_path: Path, workers: int) -> Non
     assert "::ffff" not in running.said
 
 
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="no SIGHUP here")
+def test_sighup_ends_no_worker_that_is_starting(tmp_path: Path) -> None:
+    running = start(tmp_path, "--workers", "2")
+    try:
+        deadline, ready = time.monotonic() + 90, 0
+        while ready < 2:
+            assert time.monotonic() < deadline
+            if "Listening on" in running.said:
+                os.kill(running.process.pid, signal.SIGHUP)
+            time.sleep(0.1)
+            ready = running.said.count("Application startup complete")
+        running.stop()
+    finally:
+        running.process.kill()
+        running.process.wait()
+    assert "died" not in running.said
+    assert running.said.count("Started server process") == 2
+
+
 def test_a_unix_socket(tmp_path: Path) -> None:
     place = tmp_path / "agelens.sock"
     running = start(tmp_path, "--uds", str(place), "--trusted-proxy", "unix", "--access-log")

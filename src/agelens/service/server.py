@@ -15,7 +15,7 @@ from types import FrameType
 from typing import Any
 
 import uvicorn
-from uvicorn.supervisors import Multiprocess
+from uvicorn.supervisors.multiprocess import Multiprocess, Process
 
 from agelens.pipeline.model import AgeModel
 from agelens.service.app import create_app
@@ -37,11 +37,44 @@ WORKER_SECONDS = 60
 class _Workers(Multiprocess):
     """Several processes that share the sockets."""
 
+    def __init__(self, config: uvicorn.Config, sockets: list[socket.socket]) -> None:
+        super().__init__(config, sockets)
+        self._to_reload: list[Process] = []
+
     def handle_hup(self) -> None:
-        """Let each read its API keys again; no work is lost."""
-        for process in self.processes:
-            if process.pid is not None and process.exitcode is None:
+        """Let each worker read its API keys again; no work is lost."""
+        self._to_reload = list(self.processes)
+
+    def init_processes(self) -> None:
+        """Start the workers."""
+        super().init_processes()
+        self._close_their_ends()
+
+    def keep_subprocess_alive(self) -> None:
+        """Replace workers that have ended, and pass SIGHUP on to those that are ready for it.
+
+        It would end one that has not begun to listen to it. One that has been replaced meanwhile
+        has read the keys anew.
+        """
+        super().keep_subprocess_alive()
+        self._close_their_ends()
+        waiting, self._to_reload = self._to_reload, []
+        for process in waiting:
+            if process not in self.processes or process.pid is None:
+                continue
+            if process.is_ready(timeout=1):
                 os.kill(process.pid, signal.SIGHUP)
+            else:
+                self._to_reload.append(process)
+
+    def _close_their_ends(self) -> None:
+        """Close the workers' ends of the pipes, which are open in this process, too.
+
+        So a worker that ends while its answer is waited for ends the wait, in which a signal such
+        as SIGTERM would be left lying for `WORKER_SECONDS`.
+        """
+        for process in self.processes:
+            process.child_conn.close()
 
 
 def serve(settings: Settings) -> None:
