@@ -19,7 +19,7 @@ VIDEO_SUFFIXES = frozenset(
 # fmt: off
 RAW_SUFFIXES = frozenset([
     ".3fr", ".arw", ".cr2", ".cr3", ".crw", ".dng", ".erf", ".iiq", ".kdc", ".mrw", ".nef", ".nrw",
-    ".orf", ".pef", ".raf", ".raw", ".rw2", ".rwl", ".sr2", ".srw", ".x3f",
+    ".orf", ".pef", ".raf", ".rw2", ".rwl", ".sr2", ".srw", ".x3f",
 ])
 # fmt: on
 
