@@ -26,7 +26,9 @@ from typing import Any
 import pyarrow.dataset as ds
 from s3_door import remote
 
+from agelens.benchmark.machine import machine
 from agelens.files import write_json
+from agelens.reporting.command import recorded_command
 
 SOURCE = "s3://pictures/in"
 
@@ -50,7 +52,7 @@ def workers_of(pid: int) -> list[int]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("photo", type=Path)
-    parser.add_argument("--pictures", type=int, default=2000)
+    parser.add_argument("--pictures", type=int, default=6500)
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--away", type=float, default=20.0, help="Seconds without the server.")
     parser.add_argument("--every", type=float, default=6.0, help="Mean seconds between kills.")
@@ -101,6 +103,8 @@ def main() -> None:
         }
         same["count"] = len(rows(Path(name, "whole"), "pictures")) == options.pictures
     report = {
+        "command": recorded_command(),
+        "machine": machine(),
         "pictures": options.pictures,
         "kills": dict(done),
         "exit_code": code,

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from agelens.files import may_never_end, walk_files
+from agelens.files import NO_FILE, may_never_end, walk_files
 from agelens.pipeline.images import SUFFIXES
 
 STDIN = "-"
@@ -84,7 +84,7 @@ def _in_folder(path: str) -> Iterator[Picture]:
         suffix = file.suffix.lower()
         if suffix in SUFFIXES or (suffix in RAW_SUFFIXES and not _has_picture_beside(file)):
             found = True
-            problem = "a pipe, a socket or a device, and no file" if may_never_end(file) else None
+            problem = NO_FILE if may_never_end(file) else None
             yield Picture(str(file), file.relative_to(path), problem)
     for error in problems:
         yield Picture(str(error.filename), Path(), error.strerror or str(error))

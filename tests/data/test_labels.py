@@ -127,6 +127,8 @@ def test_pictures_that_were_cut_out_alike_say_where_a_crop_has_its_landmarks(
     np.testing.assert_allclose(aligned.template, points.mean(axis=0), atol=1e-6)
     assert aligned.template[1, 0] - aligned.template[0, 0] < 0.31  # of the eyes; here 0.39
     assert not aligned.manifest["wrong_size"].any()
+    with pytest.raises(DataError, match="--aligned is for pictures with --labels"):
+        prepare(tmp_path / "in", tmp_path / "other", jobs=1, aligned=True)
 
 
 def test_landmarks_are_judged_by_their_shape_not_by_the_picture_s(

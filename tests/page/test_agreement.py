@@ -98,14 +98,15 @@ def test_fifty_pictures_get_pythons_ages(
     browser: Any, site: str, estimator: AgeEstimator, tmp_path: Path
 ) -> None:
     browser.get(site)
-    faces = 0
+    faces, far = 0, []
     for path in many_pictures(tmp_path):
         known, found = estimator.estimate(path), choose(browser, path)
         assert len(found) == len(known), path.name
         for one, other in zip(found, known, strict=True):
             faces += 1
             expected = other.to_dict()
-            # 0.31 for one of them, 0.26 at most for the others: 8 bits amplify a grey level.
+            if abs(one["age"] - other.age) > 0.3:
+                far.append(path.name)
             assert one["age"] == pytest.approx(other.age, abs=0.35), path.name
             # An end of an interval jumps where two ages are about equally probable.
             apart = np.cumsum(np.array(one["distribution"]) - other.distribution)
@@ -115,6 +116,8 @@ def test_fifty_pictures_get_pythons_ages(
             for mark, point in expected["landmarks"].items():
                 assert one["landmarks"][mark] == pytest.approx(point, abs=0.1), path.name
     assert faces >= 50
+    # 0.31 for one of them, where 8 bits amplify a grey level; the others are to be within 0.3.
+    assert len(far) <= 1, far
 
 
 @in_browser

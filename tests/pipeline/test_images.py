@@ -66,6 +66,7 @@ def test_jpeg_xl_is_named(start: bytes) -> None:
         (b"MM\0*\0\0\0\x08", "a TIFF of a kind that is not read, such as raw photos"),
         (b"version https://git-lfs.github.com/spec/v1\n", "git lfs pull"),
         (b"<!DOCTYPE html><html>404", "a web page"),
+        (b"\r\n  <!doctype html><title>404", "a web page"),
     ],
 )
 def test_what_a_file_is_instead_is_named(start: bytes, said: str) -> None:

@@ -249,10 +249,8 @@ def _asked(request: Callable[[], Result]) -> Result:
 
     try:
         return request()
-    except exceptions.UnauthenticatedError as error:
-        raise ConnectionError(
-            _short(error)
-        ) from error  # credentials are renewed; it is asked again
+    except exceptions.UnauthenticatedError as error:  # asked again: credentials are renewed
+        raise ConnectionError(_short(error)) from error
     except exceptions.PermissionDeniedError as error:
         raise PermissionError(13, "Permission denied") from error
     except FileNotFoundError as error:

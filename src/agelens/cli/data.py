@@ -44,8 +44,8 @@ def data_prepare(
         bool,
         typer.Option(
             "--aligned",
-            help="With --labels: the face is at one place in all pictures, which were cut out "
-            "alike. Crops for training follow them, not the model `light`.",
+            help="With --labels: all pictures are crops with the face at the same place; learn the "
+            "alignment template from them, instead of taking that of `light`.",
         ),
     ] = False,
     replace: Annotated[

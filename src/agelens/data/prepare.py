@@ -57,6 +57,8 @@ def prepare(
     """
     if columns and labels is None:
         raise DataError("--columns names the columns of a table: give the table with --labels")
+    if aligned and labels is None:
+        raise DataError("--aligned is for pictures with --labels: UTKFace's are aligned already")
     about = about or (UTKFACE if labels is None else UNNAMED)
     table = None if labels is None else LabelTable.read(labels, columns or {})
     made_from = source.resolve().name

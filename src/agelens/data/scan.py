@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from agelens.data.sources import list_files, parse_name
 from agelens.errors import ImageError
-from agelens.files import may_never_end, printable, read_whole
+from agelens.files import NO_FILE, may_never_end, printable, read_whole
 from agelens.journal import Journal
 from agelens.parallel import Progress
 from agelens.pipeline.detect import FaceDetector, main_face
@@ -59,7 +59,7 @@ def scan_file(root: Path, path: str, detector: FaceDetector) -> Row:
         return row | {"unreadable": True, "reason": "its name is not valid Unicode; rename it"}
     try:
         if may_never_end(root / path):
-            raise OSError("a pipe, a socket or a device, and no file")
+            raise OSError(NO_FILE)
         data = read_whole(root / path)
         row["sha256"] = hashlib.sha256(data).hexdigest()
         image = load_image(data)

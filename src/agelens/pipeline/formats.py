@@ -33,11 +33,14 @@ _NOT_READ = {
     b"II*\0\x10\0\0\0CR": _RAW,
     b"\0\0\0\x18ftypcrx": _RAW,
     b"version https://git-lfs": "a pointer of Git LFS; fetch the picture by: git lfs pull",
-    b"<!DOCTYPE": "a web page, and no picture",
+}
+"""By how a file begins, what to say of it."""
+_MARKUP = {
+    b"<!doctype": "a web page, and no picture",
     b"<html": "a web page, and no picture",
     b"<svg": "an SVG is drawn and no photo; save it as PNG",
 }
-"""By how a file begins, what to say of it."""
+"""The same of files in which blanks may come first, and small and capital letters are the same."""
 _SUBFILE = 254
 """TIFF's tag of what a picture is; its first bit: a smaller copy of another."""
 _TIFF = (b"II*\0", b"MM\0*")
@@ -102,9 +105,11 @@ def why_unreadable(data: bytes, first: Exception, second: Exception) -> str:
     """Why neither the file nor what was saved of it could be decoded."""
     if isinstance(second, BrokenOffError):
         return str(second)
-    for start, words in _NOT_READ.items():
-        if data.startswith(start):
-            return words
+    markup = data[:64].lstrip().lower()
+    for head, kinds in ((data, _NOT_READ), (markup, _MARKUP)):
+        for start, words in kinds.items():
+            if head.startswith(start):
+                return words
     if b"avif" in _brands(data) and not features.check("avif"):
         return "this Pillow reads no AVIF; try: pip install --upgrade pillow"
     if isinstance(first, UnidentifiedImageError):
