@@ -57,8 +57,8 @@ def headline(
             "",
             f"The labels of {name} are bands of ages: of {own['count']:,} faces of its "
             f"{report['split']} part, {own['in_band']['value']:.1%}",
-            f"of the estimates are in theirs; all are {own['distance']['value']:.2f} years from it "
-            "on average.",
+            f"of the estimates are in the labelled band; their mean distance from it is "
+            f"{own['distance']['value']:.2f} years.",
         ]
     return "\n".join([*lines, ""])
 

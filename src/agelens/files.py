@@ -24,7 +24,7 @@ LONGEST_NAME = 255
 """Bytes that most file systems allow in a name."""
 MOST_BYTES = 2 << 30
 """Of the file of a picture."""
-NO_FILE = "a pipe, a socket or a device, and no file"
+NO_FILE = "a pipe, a socket or a device, not a regular file"
 """What to say in a folder of what `may_never_end`."""
 BATCH = 4096
 """Rows of a Parquet file that are written at once."""

@@ -231,7 +231,7 @@ def test_what_never_ends_is_named_and_names_are_text_on_stderr(photo_file: Path)
     lines = done.stderr.decode().splitlines()
     assert len(lines) == 4
     assert r"new\nagelens: \x1b[31m.jpg: not a picture" in lines[0]
-    assert "pipe.jpg: a pipe, a socket or a device, and no file" in lines[1]
+    assert "pipe.jpg: a pipe, a socket or a device, not a regular file" in lines[1]
     # Where it is named itself, a pipe is read to its end, once.
     with Image.open(photo_file) as portrait:
         portrait.resize((160, 160)).save(photo_file)  # so small that it waits in the pipe

@@ -40,7 +40,7 @@ def test_ages(tmp_path: Path, text: str, age: int | None) -> None:
         ("path,age\na.jpg,3\nb.jpg,25,5\n", "row 3 has more values .* quotation marks"),
         ('path,age\n"a.jpg,3\nb.jpg,4\n', "a quotation mark is not closed"),
         ("path,age,age\na.jpg,3,4\n", "two columns are called 'age'"),
-        ("a.jpg,3\nb.jpg,4\n", "its first line names a picture; put a line"),
+        ("a.jpg,3\nb.jpg,4\n", "it has no header line; add one"),
         ("path,age,split\na.jpg,3,\nb.jpg,4,Train\n", "row 3: the split 'Train' is none of"),
         ('{"path": "a.jpg", "age": 3}\n', "JSON; save it as CSV"),
     ],

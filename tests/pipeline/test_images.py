@@ -77,7 +77,7 @@ def test_what_a_file_is_instead_is_named(start: bytes, said: str) -> None:
 def test_a_small_copy_of_a_picture_is_not_taken_for_it(small: Image.Image) -> None:
     info = TiffImagePlugin.ImageFileDirectory_v2()
     info[254] = 1
-    with pytest.raises(UnreadableImageError, match="a preview, as in a raw photo"):
+    with pytest.raises(UnreadableImageError, match="only a preview, as in raw photos"):
         load_image(encode(small, "TIFF", tiffinfo=info))
 
 

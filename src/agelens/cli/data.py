@@ -87,7 +87,7 @@ def data_join(
     output: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="Where to write.")],
     jobs: Jobs = None,
 ) -> None:
-    """Make one dataset of several; what resembles a picture that another holds back is left out."""
+    """Join datasets into one, without pictures that resemble a held-out picture of another."""
     from agelens.data.join import join
     from agelens.data.manifest import Dataset
     from agelens.parallel import default_jobs

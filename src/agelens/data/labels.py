@@ -30,7 +30,7 @@ _BAND = re.compile(r"\s*(?P<low>\d+)\s*(?:(?:-|–|to)\s*(?P<high>\d+)|\+)\s*")
 _NO_TABLE = {
     b"PK\3\4": "a workbook or an archive; save the table in it as CSV",
     b"\xd0\xcf\x11\xe0": "an old Excel workbook; save it as CSV",
-    b"\x1f\x8b": "packed; unpack it with gunzip",
+    b"\x1f\x8b": "compressed with gzip; decompress it with gunzip",
     b"{": "JSON; save it as CSV or Parquet",
     b"[": "JSON; save it as CSV or Parquet",
 }
@@ -97,8 +97,8 @@ class LabelTable:
             if called[name] not in frame:
                 if any(Path(str(column)).suffix.lower() in SUFFIXES for column in frame):
                     raise DataError(
-                        f"{file}: its first line names a picture; put a line with the names of the "
-                        "columns before it, such as path,age"
+                        f"{file}: it has no header line; add one with the column names at the top, "
+                        "such as path,age"
                     )
                 there = ", ".join(repr(str(other)) for other in frame)
                 raise DataError(
@@ -211,7 +211,9 @@ def _read(file: Path) -> pd.DataFrame:
     except FileNotFoundError as error:
         raise DataError(f"{file}: no such file") from error
     except UnicodeDecodeError as error:
-        raise DataError(f"{file}: no table, or in none of UTF-8, UTF-16, Windows-1252") from error
+        raise DataError(
+            f"{file}: not a table, or not encoded as UTF-8, UTF-16 or Windows-1252"
+        ) from error
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or error
         raise DataError(f"{file}: cannot be read as CSV or Parquet ({why})") from error

@@ -36,9 +36,9 @@ _NOT_READ = {
 }
 """By how a file begins, what to say of it."""
 _MARKUP = {
-    b"<!doctype": "a web page, and no picture",
-    b"<html": "a web page, and no picture",
-    b"<svg": "an SVG is drawn and no photo; save it as PNG",
+    b"<!doctype": "a web page, not a picture",
+    b"<html": "a web page, not a picture",
+    b"<svg": "an SVG drawing, not a photo; save it as PNG",
 }
 """The same of files in which blanks may come first, and small and capital letters are the same."""
 _SUBFILE = 254
@@ -75,7 +75,8 @@ def open_image(data: bytes, name: str) -> Image.Image:
         return heif
     image = Image.open(io.BytesIO(data), formats=FORMATS)
     if getattr(image, "tag_v2", {}).get(_SUBFILE, 0) & 1:
-        raise UnreadableImageError(name, f"its first picture is a preview, as in {_RAW}")
+        reason = "its first picture is only a preview, as in raw photos, which are not read"
+        raise UnreadableImageError(name, f"{reason}; save it as JPEG or PNG")
     return image
 
 

@@ -67,8 +67,8 @@ def _bands(result: Evaluation) -> Iterator[Finding]:
         yield Finding(
             Status.EXPECT,
             f"Of {own.count:,} faces whose label is a band of ages, "
-            f"{years(own.in_band, '{:.1%}')} of the estimates are in it; all are "
-            f"{years(own.distance)} years from it on average.",
+            f"{years(own.in_band, '{:.1%}')} of the estimates are in it; their mean "
+            f"distance from it is {years(own.distance)} years.",
         )
 
 
