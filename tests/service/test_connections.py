@@ -88,6 +88,33 @@ def test_a_half_closed_client_is_answered(running: Running) -> None:
     assert b"200" not in end_of(gone)
 
 
+@pytest.mark.parametrize(
+    ("head", "status"),
+    [(HEAD, b"415"), (HEAD.replace(b"v1/estimate", b"nowhere"), b"404")],
+    ids=["type", "path"],
+)
+def test_an_early_answer_reaches_a_client_that_is_sending(
+    running: Running, head: bytes, status: bytes
+) -> None:
+    """Closed before all was read, the connection would be reset, and the answer lost."""
+    head = head.replace(b"image/jpeg", b"text/plain") + b"Connection: close\r\n"
+    sending = running.raw(head + b"Content-Length: 500000\r\n\r\n")
+    for _ in range(50):
+        sending.sendall(bytes(10_000))
+        time.sleep(0.002)
+    answer = end_of(sending)
+    assert answer.startswith(b"HTTP/1.1 " + status)
+    assert b"connection: close" in answer
+
+
+def test_who_never_ends_a_refused_request_is_dropped(running: Running) -> None:
+    sending = running.raw(
+        HEAD.replace(b"image/jpeg", b"text/plain")
+        + b"Connection: close\r\nContent-Length: 5000000\r\n\r\n"
+    )
+    assert end_of(sending).startswith(b"HTTP/1.1 415")
+
+
 def test_a_client_cannot_fill_the_log(running: Running) -> None:
     before = len(running.said)
     for sent in (

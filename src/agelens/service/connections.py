@@ -60,12 +60,35 @@ def _free_files() -> int:
     return limit - 2 * RESERVED_FILES
 
 
+class _Closing:
+    """What an answer is written to, which does not end a connection while its request arrives.
+
+    A client that is still sending when its connection is closed is told so by the system, and may
+    lose the answer over it: nginx then answers 502 in place of a 401.
+    """
+
+    def __init__(self, protocol: GuardedProtocol, cycle: RequestResponseCycle) -> None:
+        self._protocol, self._cycle = protocol, cycle
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._protocol.transport, name)
+
+    def close(self) -> None:
+        """Close, once the request has been received."""
+        if self._cycle.more_body:
+            self._protocol.linger()
+        else:
+            self._protocol.transport.close()
+
+
 class GuardedProtocol(HttpToolsProtocol):
     """A connection with times for headers and for reading answers, and one that stops gently."""
 
     _timer: asyncio.TimerHandle | None = None
     _writes: asyncio.TimerHandle | None = None
     _answering: RequestResponseCycle | None = None
+    _lingering = False
+    """Whether it is answered, and ends as soon as its request is received."""
 
     @property
     def _shared(self) -> Connections:
@@ -118,8 +141,22 @@ class GuardedProtocol(HttpToolsProtocol):
         """A request is known, and its answer begins."""
         self._busy()
         super().on_headers_complete()
-        if self._shared.stopping and self.cycle is not None:
-            self.cycle.keep_alive = False
+        if self.cycle is not None:
+            self.cycle.transport = _Closing(self, self.cycle)  # type: ignore[assignment]
+            if self._shared.stopping:
+                self.cycle.keep_alive = False
+
+    def on_message_complete(self) -> None:
+        """A request is received."""
+        super().on_message_complete()
+        if self._lingering:
+            self.transport.close()
+
+    def linger(self) -> None:
+        """Drop the rest of a request as it arrives, and close then, or after the idle time."""
+        self._lingering = True
+        self.flow.resume_reading()
+        self._wait()
 
     def on_response_complete(self) -> None:
         """An answer is written, if not yet read."""
