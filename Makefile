@@ -1,9 +1,10 @@
 # Makes the models that ship, from the data to calibrated model files.
 #
-#     make light                        # or resnet50: runs/age-light.onnx, runs/age-resnet50.onnx
+#     make light                        # or resnet50, open: runs/age-light.onnx, runs/age-resnet50.onnx, runs/age-open.onnx
 #     make -n light                     # lists the steps
 #     make light SOURCE=FILE FAIRFACE=DIR APPA_REAL=DIR     # where UTKFace and the unpacked folders of the others are
 #     make resnet50 DATA=DIR            # of a dataset that is prepared already; `light` needs SOURCES=DIR, a joined one, too
+#     make open FAIRFACE=DIR            # needs no UTKFace
 #
 # The same command again does what is left: a training that was cut off goes on where it was, and what is done is not
 # done again. Recipes are those that `agelens recipes` lists; each rule below says what one begins with and learns from.
@@ -19,11 +20,11 @@ RUNS ?= runs
 # A folder of recipes to use in the place of those that ship.
 RECIPES ?=
 
-.PHONY: light resnet50
+.PHONY: light resnet50 open
 .SECONDARY:
 .DELETE_ON_ERROR:
 
-light resnet50: %: $(RUNS)/age-%.onnx
+light resnet50 open: %: $(RUNS)/age-%.onnx
 
 $(DATA)/dataset.json:
 	$(AGELENS) data prepare $(SOURCE) -o $(DATA)
@@ -31,6 +32,8 @@ data/fairface/dataset.json:
 	$(AGELENS) data prepare $(FAIRFACE) --columns path=file --labels $(FAIRFACE)/labels.csv --name FairFace --licence "CC BY 4.0" -o data/fairface
 data/appa-real/dataset.json:
 	$(AGELENS) data prepare $(APPA_REAL) --columns path=file --labels $(APPA_REAL)/labels.csv --name APPA-REAL --licence "for research" -o data/appa-real
+data/open/dataset.json:
+	$(AGELENS) data prepare $(FAIRFACE) --columns path=file --labels $(FAIRFACE)/labels.csv --name FairFace --licence "CC BY 4.0" --aligned -o data/open
 $(SOURCES)/dataset.json: $(DATA)/dataset.json data/fairface/dataset.json data/appa-real/dataset.json
 	$(AGELENS) data join $(DATA) data/fairface data/appa-real -o $(SOURCES)
 
@@ -62,8 +65,15 @@ $(RUNS)/light/finished.json: $(RUNS)/faceres/own-head-160.onnx $(SOURCES)/datase
 DATA_light = $(SOURCES)
 SPLITS_light = --split calibration
 
+# `open` learns from FairFace alone, whose training pictures also say where a face belongs in the crop (--aligned).
+$(RUNS)/open/finished.json: $(RUNS)/open-128/finished.json
+DATA_open-128 = data/open
+DATA_open = data/open
+SPLITS_open = --split calibration
+
 # A run; it writes finished.json last of all.
-$(RUNS)/%/finished.json: $(DATA)/dataset.json
+.SECONDEXPANSION:
+$(RUNS)/%/finished.json: $$(or $$(DATA_$$*),$(DATA))/dataset.json
 	$(AGELENS) train $(if $(RECIPES),$(RECIPES)/$*.toml,$*) --data $(or $(DATA_$*),$(DATA)) --run $(RUNS)/$*
 
 # Its model file, of the best checkpoint unless rare ages weighed more in the last epochs, which helps them and costs

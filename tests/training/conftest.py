@@ -32,6 +32,7 @@ VARIANTS = {
     "groups": {"imbalance": {"sampling": "sqrt_groups"}},
     "adjusted": {"imbalance": {"group_adjustment": 0.5}, "augment": {"mixup": 0.3}},
     "mixup": {"augment": {"mixup": 0.4}},
+    "knots": {"model": {"knots": [0, 20, 40, 60]}},
     "corn": {"loss": {"name": "corn"}},
     "distilled": {"teacher": {"runs": ["run", "run"]}, "augment": {"mixup": 0.2}},
 }

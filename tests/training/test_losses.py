@@ -37,6 +37,7 @@ from agelens.training.losses import (
     outside_band,
 )
 from agelens.training.module import mixed
+from agelens.training.network import OLD_AGE_SPREAD, CurveOverAges
 from agelens.training.recipe import Imbalance, Loss
 
 FLAT = torch.zeros(1, 5)
@@ -155,6 +156,41 @@ def test_the_mass_outside_a_band_has_a_gradient_into_it() -> None:
     outside_band(logits.log_softmax(-1), torch.tensor([[1, 2]])).sum().backward()
     # -log of the sum over the band: each age's probability, less its part of the band's.
     np.testing.assert_allclose(logits.grad[0], [0.2, -0.3, -0.3, 0.2, 0.2], atol=1e-6)
+
+
+def test_ages_within_bands_are_learnt_from_bands_alone() -> None:
+    """What says more of an age than its band does is used, where the logits are a smooth curve."""
+    torch.manual_seed(0)
+    ages = torch.rand(3000) * 90
+    seen = ages + 4 * torch.randn(3000)
+    features = torch.exp(-(((seen[:, None] - torch.arange(0, 100, 10)) / 10) ** 2))
+    lowest = torch.tensor([0, 3, 10, 20, 30, 40, 50, 60, 70])
+    band = torch.bucketize(ages, lowest, right=True) - 1
+    labels = torch.stack([lowest, torch.cat([lowest[1:] - 1, torch.tensor([116])])], 1)[band]
+    errors = []
+    for last in (CurveOverAges(10, lowest.tolist()), torch.nn.Linear(10, 117)):
+        optimiser = torch.optim.Adam(last.parameters(), lr=0.05)
+        for _ in range(300):
+            optimiser.zero_grad()
+            outside_band(last(features).log_softmax(-1), labels).mean().backward()
+            optimiser.step()
+        away = (expected_age(last(features).detach()) - ages).abs()
+        errors.append(float(away[(ages > 10) & (ages < 70)].mean()))
+    curve, free = errors
+    assert curve < 3.5 < 4 < free  # what was seen is 3.2 years away
+
+
+def test_a_curve_goes_through_its_knots_and_ends_like_a_normal_distribution() -> None:
+    curve = CurveOverAges(1, [0, 20, 40, 60])
+    with torch.no_grad():
+        curve.weight.fill_(1)
+        curve.bias.copy_(torch.tensor([3.0, 1.0, 2.0, 2.5]))
+    logits = curve(torch.zeros(1, 1))[0].detach()
+    assert logits[[0, 20, 40, 60]].tolist() == pytest.approx([3, 1, 2, 2.5], abs=1e-5)
+    assert torch.equal(curve(torch.full((1, 1), 0.5))[0] > logits, torch.full((117,), True))
+    steps = logits[61:].diff()  # straight, less the square over twice the variance
+    np.testing.assert_allclose(steps.diff(), -1 / OLD_AGE_SPREAD**2, atol=1e-4)
+    assert logits[:61].diff().diff().abs().max() < 0.02
 
 
 def test_label_density_by_hand() -> None:

@@ -45,7 +45,7 @@ def make(*arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.mark.parametrize("model", ["light", "resnet50"])
+@pytest.mark.parametrize("model", ["light", "resnet50", "open"])
 def test_every_step_finds_what_its_recipe_names(model: str, tmp_path: Path) -> None:
     runs = tmp_path / "runs"
     done = make("-n", model, f"RUNS={runs}", f"DATA={tmp_path / 'data'}")
@@ -71,6 +71,19 @@ def test_every_step_finds_what_its_recipe_names(model: str, tmp_path: Path) -> N
     assert trained[-1] == model
     assert len(set(trained)) == len(trained)
     assert set(trained) <= set(shipped_recipes())
+
+
+def test_open_is_made_of_fairface_and_imagenet_weights_alone(tmp_path: Path) -> None:
+    steps = make("-n", "open", f"RUNS={tmp_path}", "FAIRFACE=faces").stdout
+    assert "prepare faces " in steps
+    assert "UTKFace" not in steps
+    assert "APPA" not in steps
+    for name, start in (("open-128", None), ("open", "open-128")):
+        recipe = load_recipe(name)
+        assert recipe.model.pretrained
+        assert recipe.model.initial_weights == start
+        assert not recipe.teacher.runs
+        assert not recipe.teacher.models
 
 
 def test_a_whole_pipeline_ends_with_a_model_file(

@@ -84,6 +84,9 @@ def test_overrides_and_faults_are_named(tmp_path: Path) -> None:
         ("loss.name=l3", "loss.name"),
         ("model.size=96", "last stage"),
         ("imbalance.group_adjustment=2", "group_adjustment"),
+        ("model.knots=[0, 20, 10]", "each higher"),
+        ("model.knots=[30]", "at least two"),
+        ("model.knots=[0, 200]", "model.knots"),
         ("seed", "key=value"),
         ("seed.x=1", "not a section"),
     ):
@@ -91,6 +94,8 @@ def test_overrides_and_faults_are_named(tmp_path: Path) -> None:
             load_recipe(path, (override,))
     with pytest.raises(RecipeError, match="corn"):
         load_recipe(path, ("imbalance.group_adjustment=0.5", "loss.name=corn"))
+    with pytest.raises(RecipeError, match="knots"):
+        load_recipe(path, ("model.knots=[0, 20]", "loss.name=corn"))
     path.write_text("seed = ")
     with pytest.raises(RecipeError, match="TOML"):
         load_recipe(path)

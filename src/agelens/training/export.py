@@ -32,9 +32,6 @@ TOLERANCE = 1e-3
 CHECKED_CROPS = 256
 INT8_COST = 0.08
 """Largest rise of the validation error, in years, that 8 bits may cost."""
-FLOAT_LAYERS, INT8_AIM = (0, 3, 7), 0.03
-"""So many first convolutions stay in floats: the first of these numbers with which 8 bits cost no
-more than the aim. A MobileNet's first depthwise layers lose most (research/training-log.md)."""
 
 
 def export(
@@ -118,15 +115,10 @@ def export(
             )
         if int8:
             known, _ = aligned_crops(dataset, "train", size, margin=MARGIN, progress=progress)
-            ranges, whole, cost = calibration_crops(known, MARGIN), partial.read_bytes(), np.inf
-            for layers in FLOAT_LAYERS:
-                partial.write_bytes(whole)
-                quantise(partial, partial, ranges, float_layers=layers)
-                _write(onnx.load(partial), facts, partial)  # quantising drops the metadata
-                facts["metrics"] = _metrics(_ages(partial, crops), labels, rows)
-                cost = facts["metrics"]["validation_mae"] - error
-                if cost <= INT8_AIM:
-                    break
+            quantise(partial, partial, calibration_crops(known, MARGIN))
+            _write(onnx.load(partial), facts, partial)  # quantising drops the metadata
+            facts["metrics"] = _metrics(_ages(partial, crops), labels, rows)
+            cost = facts["metrics"]["validation_mae"] - error
             _write(onnx.load(partial), facts, partial)
             if not cost <= INT8_COST:
                 raise ExportError(f"{target}: not written: 8 bits cost {cost:.3f} years of error")

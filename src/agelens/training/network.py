@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import timm
 import torch
 import torchvision
+from scipy.interpolate import CubicSpline
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -23,6 +25,40 @@ HALF_RESNET50 = "agelens/resnet50-half"
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 IMAGENET_CLASSES = 1000
+OLD_AGE_SPREAD = 10.0
+"""Standard deviation in years with which ages above the last knot of a `CurveOverAges` end. With
+it, faces in FairFace's band "70 and over" are 78 years old on average, as such people are in the
+United States; no labelled age was looked at for it."""
+
+
+class CurveOverAges(nn.Linear):
+    """Features ``[N, features]`` to logits ``[N, 117]`` that are a smooth curve over the ages.
+
+    For labels that are bands of ages: within a band they say nothing, and a free logit for each age
+    would learn any shape there. The curve is a natural cubic spline (as in the logspline densities
+    of Kooperberg and Stone, CSDA 1991) that has a value learnt at each knot; with the bands' lowest
+    ages as knots there is one for each band. Above the last knot, where the bands end, it goes on
+    straight, less a parabola that lets old ages end as a normal distribution of `OLD_AGE_SPREAD`.
+
+    Args:
+        features: their number.
+        knots: ages in years, rising.
+    """
+
+    def __init__(self, features: int, knots: list[int]) -> None:
+        super().__init__(features, len(knots))
+        years, last = np.arange(CLASSES), knots[-1]
+        spline = CubicSpline(knots, np.eye(len(knots)), bc_type="natural")
+        beyond = np.maximum(years - last, 0)[:, None]
+        curve = spline(years.clip(max=last)) + beyond * spline(last, 1)
+        self.curve: Tensor
+        self.ends: Tensor
+        self.register_buffer("curve", torch.tensor(curve, dtype=torch.float32), False)
+        ends = -(beyond[:, 0] ** 2) / (2 * OLD_AGE_SPREAD**2)
+        self.register_buffer("ends", torch.tensor(ends, dtype=torch.float32), False)
+
+    def forward(self, features: Tensor) -> Tensor:
+        return functional.linear(super().forward(features), self.curve, self.ends)
 
 
 class AgeNet(nn.Module):
@@ -32,11 +68,18 @@ class AgeNet(nn.Module):
         backbone: from pixels to pooled features ``[N, features]``.
         features: their number.
         dropout: of the features, in training.
+        knots: of a `CurveOverAges`; none for logits that are free at every age.
         ordinal: the logits are CORN's conditional ones, not those of the ages.
     """
 
     def __init__(
-        self, backbone: nn.Module, features: int, dropout: float, *, ordinal: bool = False
+        self,
+        backbone: nn.Module,
+        features: int,
+        dropout: float,
+        knots: list[int],
+        *,
+        ordinal: bool = False,
     ) -> None:
         super().__init__()
         self.mean: Tensor
@@ -45,7 +88,8 @@ class AgeNet(nn.Module):
         self.register_buffer("std", 255 * torch.tensor(IMAGENET_STD).reshape(3, 1, 1), False)
         self.backbone = backbone
         self.features, self.ordinal = features, ordinal
-        self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(features, CLASSES))
+        last = CurveOverAges(features, knots) if knots else nn.Linear(features, CLASSES)
+        self.head = nn.Sequential(nn.Dropout(dropout), last)
 
     def pooled(self, images: Tensor) -> Tensor:
         """Pooled features ``[N, features]`` of uint8 RGB images ``[N, 3, H, W]``."""
@@ -125,7 +169,7 @@ def make_network(model: Model, *, ordinal: bool = False) -> AgeNet:
     else:
         raise RecipeError(f"model.backbone: no library is named {library!r}")
     features = _features(backbone, model)
-    net = AgeNet(backbone, features, model.dropout, ordinal=ordinal)
+    net = AgeNet(backbone, features, model.dropout, model.knots, ordinal=ordinal)
     return net.to(memory_format=torch.channels_last)
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from agelens.ages import CLASSES
 
 Positive = Annotated[int, Field(gt=0)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
@@ -31,7 +33,9 @@ class Model(_Section):
     another run, whose best checkpoint is meant, `agelens/NAME` for a shipped model, or a model file
     (.onnx); see `agelens.training.references`. `agelens/resnet50-half` are that network's packaged
     weights. A network of half the width is widened (see `agelens.training.initial_weights`). In the
-    first `frozen_epochs` only the head learns.
+    first `frozen_epochs` only the head learns. `knots` are for labels that are bands: the bands'
+    lowest ages, between which the log-probabilities follow a smooth curve; see
+    `agelens.training.network.CurveOverAges`.
     """
 
     old_names = {"start": "initial_weights"}
@@ -42,6 +46,14 @@ class Model(_Section):
     size: Positive = 128
     dropout: Fraction = 0.2
     frozen_epochs: Annotated[int, Field(ge=0)] = 0
+    knots: list[Annotated[int, Field(ge=0, lt=CLASSES)]] = []
+
+    @field_validator("knots")
+    @classmethod
+    def _rise(cls, knots: list[int]) -> list[int]:
+        if len(knots) == 1 or knots != sorted(set(knots)):
+            raise ValueError("knots are at least two ages, each higher than the one before")
+        return knots
 
 
 class Loss(_Section):
@@ -174,6 +186,8 @@ class Recipe(_Section):
     def _adjusts_probabilities_of_ages(self) -> Recipe:
         if self.imbalance.group_adjustment and self.loss.name == "corn":
             raise ValueError('imbalance.group_adjustment needs another loss.name than "corn"')
+        if self.model.knots and self.loss.name == "corn":
+            raise ValueError('model.knots needs another loss.name than "corn"')
         return self
 
     @property
