@@ -3,8 +3,8 @@
     python tools/fill_readme.py
 
 They are read from `benchmarks/results`: `cold-start.json` of `benchmarks/cold_start.py`,
-`accuracy-peers.json` of `benchmarks/accuracy_peers.py`, and `light-test.json` and
-`resnet50-test.json` of `agelens evaluate NAME DIR --split test --json FILE`. The same of `light` on
+`accuracy-peers.json` of `benchmarks/accuracy_peers.py`, and `light-test.json`, `resnet50-test.json`
+and `open-test.json` of `agelens evaluate NAME DIR --split test --json FILE`. The same of `light` on
 held-out parts of other sets goes first: `light-on-SET.json`, and `light-bands-SET.json` of sets
 whose labels are bands of ages. `light-left-out.json` of
 `research/source_calibration.py` says what intervals hold of a set that their calibration has not
@@ -157,7 +157,7 @@ def fill(page: Path, figures: str) -> str:
 
 def pages() -> dict[Path, str]:
     """Both pages, filled."""
-    reports = [_read(f"{model}-test.json") for model in ("light", "resnet50")]
+    reports = [_read(f"{model}-test.json") for model in ("light", "resnet50", "open")]
     others, bands = (
         {
             path.stem.removeprefix(start): _read(path.name)

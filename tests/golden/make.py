@@ -19,7 +19,7 @@ from agelens.benchmark.machine import machine
 
 FILE = Path(__file__).with_name("ages.json")
 EXAMPLE = Path(__file__).parent.parent.parent / "examples" / "astronaut.jpg"
-MODELS = ("light", "resnet50")
+MODELS = ("light", "resnet50", "open")
 
 
 def ages(model: str, paths: list[Path]) -> dict[str, list[list[float]]]:

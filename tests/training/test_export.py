@@ -120,19 +120,21 @@ def test_eight_bits_make_a_smaller_file_with_nearly_the_same_ages(
 
 
 class Averages(torch.nn.Module):
-    """A convolution through which each channel's mean is known; its last weight sets the scale."""
+    """Two convolutions, the first of which stays in floats; one weight sets the other's scale."""
 
     def __init__(self) -> None:
         super().__init__()
+        self.first = torch.nn.Conv2d(3, 3, 1)
         self.convolution = torch.nn.Conv2d(3, 8, 3, padding=1)
         steps = torch.full((8, 3, 3, 3), 2.4)
         steps[:, 0, 0, 0] = 63.0  # all the others are rounded down, to 2
         with torch.no_grad():
             self.convolution.weight.copy_(steps / 1000)
             self.convolution.bias.fill_(0.1)
+            self.first.weight.copy_(torch.eye(3)[:, :, None, None])
 
     def forward(self, crops: torch.Tensor) -> torch.Tensor:
-        answer = self.convolution(crops.permute(0, 3, 1, 2).float()).clamp(0, 6)
+        answer = self.convolution(self.first(crops.permute(0, 3, 1, 2).float())).clamp(0, 6)
         return answer.mean((2, 3))
 
 

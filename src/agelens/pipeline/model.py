@@ -25,7 +25,11 @@ of others is taken for one of them."""
 FORMAT = 3
 _OLD_NAMES = {"odds": "class_bias", "limits": "score_quantiles"}
 """What a calibration's fields are called in files of format 2, which are read as well."""
-SHIPPED = {"light": "age-light.onnx", "resnet50": "age-resnet50.onnx"}
+SHIPPED = {
+    "light": "age-light.onnx",
+    "resnet50": "age-resnet50.onnx",
+    "open": "age-open.onnx",
+}
 """Names of the models inside the package, and their files."""
 NOT_OURS = "not a model file that `agelens export` wrote"
 BATCH = 1
