@@ -83,8 +83,9 @@ def test_inputs_are_known_however_they_are_spelt(tmp_path: Path) -> None:
     path.write_bytes(b"picture")
     os.link(path, other)
     inputs = Inputs([path, tmp_path / "gone.jpg"])
-    for spelling in (path, tmp_path / "x" / ".." / "a.jpg", other):
-        (tmp_path / "x").mkdir(exist_ok=True)
+    (tmp_path / "x").mkdir()
+    yet_to_be_made = tmp_path / "y" / ".." / "a.jpg"
+    for spelling in (path, tmp_path / "x" / ".." / "a.jpg", yet_to_be_made, other):
         with pytest.raises(OutputError, match="is an input"), atomic_path(spelling, inputs=inputs):
             pass
     assert path.read_bytes() == b"picture"

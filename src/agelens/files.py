@@ -57,10 +57,11 @@ class Inputs:
             OutputError: one is an input, or two are one file.
         """
         given = [path for path in paths if path is not None]
-        for path in given:
-            if (identity := _identity(path)) and identity in self._known:
-                raise OutputError(f"{os.fspath(path)}: is an input, and is not written over")
         places = [_place(path) for path in given]
+        for path, place in zip(given, places, strict=True):
+            # By its place, too: a folder that is yet to be made may be on the way there and back.
+            if self._known & {_identity(path), _identity(place)}:
+                raise OutputError(f"{os.fspath(path)}: is an input, and is not written over")
         for path, place in zip(given, places, strict=True):
             if places.count(place) > 1:
                 raise OutputError(f"{os.fspath(path)}: two results need a file each")
