@@ -164,6 +164,24 @@ def test_unusable_sources_are_named(tmp_path: Path) -> None:
         Dataset.load(tmp_path)
 
 
+@pytest.mark.parametrize("name", ["dataset.json", "manifest.parquet"])
+def test_a_broken_dataset_is_refused(dataset: Dataset, tmp_path: Path, name: str) -> None:
+    for file in ("dataset.json", "manifest.parquet"):
+        shutil.copy(dataset.folder / file, tmp_path)
+    whole, other = (tmp_path / name).read_bytes(), tmp_path / "other.parquet"
+    pd.DataFrame({"age": [1]}).to_parquet(other)
+    another = {
+        "dataset.json": b'{"sources": [{"name": "x"}]}',
+        "manifest.parquet": other.read_bytes(),
+    }
+    for broken in (whole[: len(whole) // 2], b"", b"[]", another[name]):
+        (tmp_path / name).write_bytes(broken)
+        with pytest.raises(DataError, match="cannot be read, is cut off, or is none"):
+            Dataset.load(tmp_path)
+    with pytest.raises(DataError, match="no manifest"):
+        Dataset.load(tmp_path / name)  # a file where a folder belongs
+
+
 def test_the_command_prints_a_summary(faces_folder: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "agelens", "data", "prepare", str(faces_folder)]
     done = subprocess.run(

@@ -14,10 +14,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from agelens.data.duplicates import NEAR_BITS, connected, near_pairs, parse_hashes
+from agelens.data.landmarks import alignment_points, template_residuals
 from agelens.data.split import assign_splits
 from agelens.errors import DataError
 from agelens.files import atomic_path, printable
-from agelens.pipeline.align import ALIGNMENT_POINTS, fit_similarity
+from agelens.pipeline.align import ALIGNMENT_POINTS
 from agelens.types import Landmarks
 
 MANIFEST, ABOUT = "manifest.parquet", "dataset.json"
@@ -67,23 +68,35 @@ class Dataset:
 
     @classmethod
     def load(cls, folder: Path) -> Dataset:
-        """Read what `agelens data prepare` wrote into `folder`."""
+        """Read what `agelens data prepare` wrote into `folder`.
+
+        Raises:
+            DataError: it holds no dataset, one of an older agelens, or a broken one.
+        """
         try:
             about = json.loads((folder / ABOUT).read_text("utf-8"))
             manifest = pd.read_parquet(folder / MANIFEST)
-        except FileNotFoundError as error:
+            if "digest" in about and "sources" not in about:
+                raise DataError(
+                    f"{folder}: prepared by an older agelens; run `agelens data prepare` again, "
+                    "which looks only at files that changed"
+                )
+            root = folder / about["root"]  # an absolute root replaces the folder
+            template = np.array(about["template"], float).reshape(ALIGNMENT_POINTS, 2)
+            sources = tuple(Source(**source) for source in about["sources"])
+            text = str(about["digest"])
+            if not {"path", "sha256", "split", "age_low", "age_high", *FLAGS} <= set(manifest):
+                raise ValueError("another table")
+        except (FileNotFoundError, NotADirectoryError) as error:
             raise DataError(
                 f"{folder}: no manifest; run `agelens data prepare SOURCE -o {folder}` first"
             ) from error
-        if "sources" not in about:
+        except (OSError, ValueError, TypeError, KeyError) as error:  # what PyArrow raises, too
             raise DataError(
-                f"{folder}: prepared by an older agelens; run `agelens data prepare` again, which "
-                "looks only at files that changed"
-            )
-        root = folder / about["root"]  # an absolute root replaces the folder
-        template, unmatched = np.array(about["template"]), about.get("unmatched")
-        sources = tuple(Source(**source) for source in about["sources"])
-        return cls(folder, root, manifest, template, about["digest"], sources, unmatched)
+                f"{folder}: {ABOUT} or {MANIFEST} cannot be read, is cut off, or is none of "
+                "agelens's; run `agelens data prepare` again"
+            ) from error
+        return cls(folder, root, manifest, template, text, sources, about.get("unmatched"))
 
     def files(self) -> list[Path]:
         """All files that are read of it."""
@@ -170,10 +183,10 @@ def build(
     split = assign_splits(frame["duplicate_group"], middle, frame["sha256"], frame["split"])
     frame["calibration"] = (split == "calibration").fillna(False)
     frame["split"] = split
-    points = _points(frame)
+    points = alignment_points(frame)
     rough = np.nanmedian(points, axis=0) if template is None else template
     limit = MAX_RESIDUAL if utkface else MAX_RESIDUAL_ANYWHERE
-    frame["implausible_landmarks"] = _residuals(points, rough) > limit
+    frame["implausible_landmarks"] = template_residuals(points, rough) > limit
     learnt = usable(frame) & (frame["split"] == "train")
     if not learnt.any():
         hint = "are the labels of these pictures?"
@@ -272,27 +285,3 @@ def duplicate_groups(frame: pd.DataFrame) -> tuple[pd.Series, pd.Series]:
     contents = frame["sha256"].groupby(group).transform("nunique")
     kind = pd.Series(np.where(~several, "", np.where(contents > 1, "near", "exact")))
     return group, kind.astype("string")
-
-
-def _points(frame: pd.DataFrame) -> NDArray[np.float64]:
-    """Alignment landmarks ``[N, 4, 2]`` as fractions of the longer side; NaN without a face."""
-    points = np.full((len(frame), ALIGNMENT_POINTS, 2), np.nan)
-    found = frame["landmarks"].notna().to_numpy()
-    if found.any():
-        values = np.stack(frame.loc[found, "landmarks"].to_list()).reshape(-1, 6, 2)
-        sides = frame.loc[found, ["width", "height"]].to_numpy(float).max(axis=1)
-        points[found] = values[:, :ALIGNMENT_POINTS] / sides[:, None, None]
-    return points
-
-
-def _residuals(points: NDArray[np.float64], template: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Root mean square distance of each face's landmarks from the fitted template, in faces."""
-    residuals = np.zeros(len(points))
-    for index, face in enumerate(points):
-        if np.isnan(face).any():
-            continue
-        matrix = fit_similarity(template, face)
-        fitted = template @ matrix[:, :2].T + matrix[:, 2]
-        scale = np.hypot(*matrix[:, 0])
-        residuals[index] = np.sqrt(np.mean(np.sum((face - fitted) ** 2, axis=1))) / scale
-    return residuals
