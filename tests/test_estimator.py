@@ -21,7 +21,7 @@ from agelens.pipeline.align import align_face
 from agelens.pipeline.calibration import quantile
 from agelens.pipeline.detect import FaceDetector
 from agelens.pipeline.images import load_image
-from agelens.pipeline.model import AgeModel
+from agelens.pipeline.model import METADATA_KEY, AgeModel, file_of
 from agelens.pipeline.quality import cut_face
 from agelens.pipeline.session import open_session, shipped
 from agelens.types import Detection
@@ -179,6 +179,30 @@ def test_unusable_model_files_are_named(tmp_path: Path) -> None:
             AgeEstimator(path)
     with pytest.raises(ModelError, match="resnet50"):
         AgeEstimator("resnet9000")
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"size": None}, {"size": "big"}, {"size": 64}, {"template": [[1, 2]]},
+        {"ages": [1, 2, 3]}, {"ages": ["one"]}, {"calibration": "good"},
+        {"calibration": {"temperature": 1}}, {"calibration": {"class_bias": [1.0] * 5}},
+    ],
+)  # fmt: skip
+def test_model_files_that_say_what_is_not_so_are_refused(
+    wrong: dict[str, object], tmp_path: Path
+) -> None:
+    path, graph = tmp_path / "wrong.onnx", onnx.load(file_of("light"))
+    entries = {entry.key: entry.value for entry in graph.metadata_props}
+    facts = json.loads(entries[METADATA_KEY])
+    for name, value in wrong.items():
+        if name == "calibration" and isinstance(value, dict) and "class_bias" in value:
+            value = facts[name] | value
+        facts[name] = value
+    onnx.helper.set_model_props(graph, {METADATA_KEY: json.dumps(facts)})
+    onnx.save(graph, path)
+    with pytest.raises(ModelError, match=r"wrong\.onnx: not a model file that"):
+        AgeEstimator(path)
 
 
 def test_idle_threads_sleep_so_that_sessions_do_not_slow_each_other() -> None:

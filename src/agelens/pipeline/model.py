@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agelens.errors import ModelError
+from agelens.pipeline.align import ALIGNMENT_POINTS
 from agelens.pipeline.calibration import Calibration
 from agelens.pipeline.session import ORT_ERRORS, Workers, device_of, open_session, shipped
 
@@ -94,25 +95,25 @@ class AgeModel:
             self._session = open_session(self.path, device=device)
             entries = self._session.get_modelmeta().custom_metadata_map
             self.metadata: dict[str, Any] = json.loads(entries[METADATA_KEY])
-            known = self.metadata["format"] in (2, FORMAT)
-        except (KeyError, TypeError, ValueError) as error:
+            if self.metadata["format"] not in (2, FORMAT):
+                raise ModelError(f"{model}: its format needs another version of agelens")
+            self.size = int(self.metadata["size"])
+            self.template = np.array(self.metadata["template"], np.float64).reshape(-1, 2)
+            self.ages = np.array(self.metadata["ages"], np.float32)
+            learnt = self.metadata.get("calibration")
+            if learnt:
+                learnt = {_OLD_NAMES.get(name, name): values for name, values in learnt.items()}
+            self.calibration = Calibration.from_dict(learnt) if learnt else Calibration()
+            self._check()
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise ModelError(f"{model}: {NOT_OURS}") from error
         except ORT_ERRORS as error:
             raise ModelError(f"{model}: not a model that ONNX Runtime can open") from error
-        if not known:
-            raise ModelError(f"{model}: its format needs another version of agelens")
         self.device = device_of(self._session)
         self.workers = Workers(threads, self._session)
-        self.size = int(self.metadata["size"])
-        self.template = np.array(self.metadata["template"], np.float64)
-        self.ages = np.array(self.metadata["ages"], np.float32)
-        learnt = self.metadata.get("calibration")
-        if learnt:
-            learnt = {_OLD_NAMES.get(name, name): values for name, values in learnt.items()}
         self.metadata |= {"format": FORMAT, "calibration": learnt}
         if self.name in SHIPPED:  # not by the name of the run that made it
             self.metadata["name"] = self.name
-        self.calibration = Calibration.from_dict(learnt) if learnt else Calibration()
         self._pictures = entries.get(PICTURES_KEY, "")
 
     def predict(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -164,6 +165,20 @@ class AgeModel:
     def __reduce__(self) -> tuple[Any, ...]:
         model, device, threads = self._reopen
         return partial(AgeModel, device=device, threads=threads), (model,)
+
+    def _check(self) -> None:
+        """Raise a ValueError if what the file says of itself is not true of its network."""
+        (crops,), (distribution,) = self._session.get_inputs(), self._session.get_outputs()
+        bias = np.broadcast_shapes(self.calibration.class_bias.shape, self.ages.shape)
+        fits = (
+            crops.name == "crops"
+            and list(crops.shape[1:]) == [self.size, self.size, 3]
+            and distribution.shape[1:] == [len(self.ages)]
+            and self.template.shape == (ALIGNMENT_POINTS, 2)
+            and bias == self.ages.shape
+        )
+        if not fits:
+            raise ValueError("of another network")
 
     def _run(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
         answer: NDArray[np.float32] = self._session.run(None, {"crops": crops})[0]
