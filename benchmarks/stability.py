@@ -15,7 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
-from agelens.data.manifest import Dataset, landmarks_of
+from agelens.data.landmarks import landmarks_of
+from agelens.data.manifest import Dataset
 from agelens.files import write_json
 from agelens.pipeline.align import align_face
 from agelens.pipeline.calibration import quantile

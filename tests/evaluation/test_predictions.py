@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
+import shutil
 from pathlib import Path
 
 import pandas as pd
+import pytest
 
-from agelens import AgeEstimator
+from agelens import AgeEstimator, DataError
 from agelens.data.manifest import Dataset
 from agelens.evaluation.evaluate import evaluate
 from agelens.evaluation.predictions import predict_split
 from agelens.evaluation.results import Subject
+from agelens.evaluation.robustness.run import evaluate_corruptions
 
 
 def test_an_evaluation_goes_on_where_it_was_cut_off(
@@ -47,6 +51,24 @@ def test_an_evaluation_goes_on_where_it_was_cut_off(
     guess = result.constant_guess
     assert guess is not None
     assert guess.mae == (labels - labels.median()).abs().mean()
+
+
+def test_a_picture_that_changed_is_not_estimated(
+    dataset: Dataset, estimator: AgeEstimator, tmp_path: Path
+) -> None:
+    root = tmp_path / "pictures"
+    shutil.copytree(dataset.root, root)
+    moved = dataclasses.replace(dataset, root=root)
+    first, second = dataset.part("validation")["path"][:2]
+    shutil.copy(root / second, root / first)
+    changed = f"{first}: not the file that `agelens data prepare` read"
+    with pytest.raises(DataError, match=changed):
+        predict_split(estimator, moved, "validation")
+    with pytest.raises(DataError, match=changed):
+        evaluate_corruptions(estimator, moved, "validation", kinds=["grey"], severities=[1])
+    (root / first).unlink()
+    with pytest.raises(DataError, match=f"{first}: No such file"):
+        predict_split(estimator, moved, "validation")
 
 
 def test_estimates_of_other_intervals_are_not_taken(

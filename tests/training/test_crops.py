@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
+import shutil
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
-from agelens import DataError
+from agelens import DataError, ImageError
 from agelens.data.bands import bands_of
-from agelens.data.manifest import Dataset, landmarks_of
+from agelens.data.landmarks import landmarks_of
+from agelens.data.manifest import Dataset
 from agelens.pipeline.align import align_face
 from agelens.pipeline.images import load_image
 from agelens.training.crops import (
@@ -33,6 +38,16 @@ def test_crops_are_those_that_serving_makes(dataset: Dataset) -> None:
     again, _ = aligned_crops(dataset, "train", 32, margin=0.0)
     np.testing.assert_array_equal(again, crops)
     assert sorted((dataset.folder / "cache").iterdir()) == cached
+
+
+def test_a_picture_that_changed_is_not_learnt_from(dataset: Dataset, tmp_path: Path) -> None:
+    shutil.copytree(dataset.root, tmp_path / "pictures")
+    moved = dataclasses.replace(dataset, root=tmp_path / "pictures", folder=tmp_path)
+    first, second = dataset.part("train")["path"][:2]
+    shutil.copy(moved.root / second, moved.root / first)
+    with pytest.raises(ImageError, match=f"{first}: not the file that `agelens data prepare` read"):
+        aligned_crops(moved, "train", 32, margin=0.0)
+    assert not list((tmp_path / "cache").glob("*"))
 
 
 def test_unknown_splits_are_refused(dataset: Dataset) -> None:

@@ -12,7 +12,8 @@ import torch
 from onnxruntime import InferenceSession
 
 from agelens import AgeEstimator, ExportError
-from agelens.data.manifest import Dataset, landmarks_of
+from agelens.data.landmarks import landmarks_of
+from agelens.data.manifest import Dataset
 from agelens.evaluation.evaluate import evaluate
 from agelens.evaluation.predictions import predict_split
 from agelens.evaluation.results import Subject

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from agelens.data import manifest
 from agelens.data.duplicates import FACE_BITS, connected, near_pairs, parse_hashes
+from agelens.data.landmarks import landmarks_of
 from agelens.data.scan import perceptual_hash
 from agelens.data.split import PARTS
 from agelens.errors import DataError
@@ -94,7 +95,7 @@ def _group_copies(
 
     def face_hash(row: object) -> str:
         image = load_image(root / row.path)  # type: ignore[attr-defined]
-        return perceptual_hash(align_face(image, manifest.landmarks_of(row), template, HASHED_SIDE))
+        return perceptual_hash(align_face(image, landmarks_of(row), template, HASHED_SIDE))
 
     hashes = []
     with ThreadPoolExecutor(jobs) as pool:

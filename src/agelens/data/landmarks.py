@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from agelens.pipeline.align import ALIGNMENT_POINTS, fit_similarity
+from agelens.types import Landmarks
+
+
+def landmarks_of(row: Any) -> Landmarks:
+    """The landmarks of one manifest row (a named tuple of `DataFrame.itertuples`)."""
+    return Landmarks.from_array(np.asarray(row.landmarks).reshape(-1, 2))
 
 
 def alignment_points(frame: pd.DataFrame) -> NDArray[np.float64]:

@@ -15,11 +15,10 @@ from numpy.typing import NDArray
 
 from agelens.data.duplicates import NEAR_BITS, connected, near_pairs, parse_hashes
 from agelens.data.landmarks import alignment_points, template_residuals
-from agelens.data.split import assign_splits
-from agelens.errors import DataError
-from agelens.files import atomic_path, printable
+from agelens.data.split import PARTS, assign_splits
+from agelens.errors import DataError, UnreadableImageError
+from agelens.files import atomic_path, printable, read_whole
 from agelens.pipeline.align import ALIGNMENT_POINTS
-from agelens.types import Landmarks
 
 MANIFEST, ABOUT = "manifest.parquet", "dataset.json"
 """The files of a prepared dataset, beside its pictures."""
@@ -84,7 +83,6 @@ class Dataset:
             root = folder / about["root"]  # an absolute root replaces the folder
             template = np.array(about["template"], float).reshape(ALIGNMENT_POINTS, 2)
             sources = tuple(Source(**source) for source in about["sources"])
-            text = str(about["digest"])
             if not {"path", "sha256", "split", "age_low", "age_high", *FLAGS} <= set(manifest):
                 raise ValueError("another table")
         except (FileNotFoundError, NotADirectoryError) as error:
@@ -96,12 +94,29 @@ class Dataset:
                 f"{folder}: {ABOUT} or {MANIFEST} cannot be read, is cut off, or is none of "
                 "agelens's; run `agelens data prepare` again"
             ) from error
-        return cls(folder, root, manifest, template, text, sources, about.get("unmatched"))
+        return cls(
+            folder, root, manifest, template, about["digest"], sources, about.get("unmatched")
+        )
 
     def files(self) -> list[Path]:
         """All files that are read of it."""
         pictures = [self.root / path for path in self.manifest["path"]]
         return [self.folder / MANIFEST, self.folder / ABOUT, *pictures]
+
+    def picture(self, row: Any) -> Path:
+        """The file of a row (a named tuple), which is still what was prepared.
+
+        Raises:
+            UnreadableImageError: it cannot be read, or its content is another one now.
+        """
+        path = self.root / str(row.path)
+        try:
+            found = hashlib.sha256(read_whole(path)).hexdigest()
+        except OSError as error:
+            raise UnreadableImageError(str(path), error.strerror or str(error)) from error
+        if found != row.sha256:
+            raise UnreadableImageError(str(path), "not the file that `agelens data prepare` read")
+        return path
 
     def part(self, split: str, *, missed: bool = False, bands: bool = False) -> pd.DataFrame:
         """The rows of a split that its users may read; see `usable`.
@@ -111,8 +126,8 @@ class Dataset:
             missed: keep the rows in which no plausible face was found.
             bands: keep the rows whose age is a band, so that they have no ``age``.
         """
-        if split not in {"train", "validation", "calibration", "test"}:
-            raise DataError(f"no split is named {split!r}")
+        if split not in dict(PARTS):
+            raise DataError(f"no split is named {split!r}; there are: {', '.join(dict(PARTS))}")
         rows = self.manifest[usable(self.manifest, missed=missed)]
         rows = rows[rows["split"] == split]
         return rows[rows["age"].notna() | bands].reset_index(drop=True)
@@ -264,11 +279,6 @@ def refuse_another(folder: Path, made_from: str) -> None:
             f"{folder}: holds the dataset of {before}; choose another folder, or replace that "
             "dataset with --replace"
         )
-
-
-def landmarks_of(row: Any) -> Landmarks:
-    """The landmarks of one manifest row (a named tuple of `DataFrame.itertuples`)."""
-    return Landmarks.from_array(np.asarray(row.landmarks).reshape(-1, 2))
 
 
 def duplicate_groups(frame: pd.DataFrame) -> tuple[pd.Series, pd.Series]:

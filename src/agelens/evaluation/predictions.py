@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -87,15 +88,18 @@ def _estimate(
 ) -> dict[str, Face | None]:
     """The face of every picture, by its path; those that are `known` are not estimated again."""
     left = rows[~rows["path"].isin(list(known))]
-    paths = [str(dataset.root / path) for path in left["path"]]
-    results = map_in_order(estimator.estimate, paths, jobs=jobs or default_jobs())
+    pictures: Iterable[Any] = left.itertuples()
+    results = map_in_order(
+        lambda row: estimator.estimate(str(dataset.picture(row))),
+        pictures,
+        jobs=jobs or default_jobs(),
+    )
     progress(len(known), len(rows))
-    sizes = zip(left["path"], left["width"].astype(int), left["height"].astype(int), strict=True)
     try:
-        for (path, width, height), (_, faces) in zip(sizes, results, strict=True):
-            face = known[path] = main_face(faces, width, height)
+        for row, faces in results:
+            face = known[row.path] = main_face(faces, int(row.width), int(row.height))
             if journal is not None:
-                journal.add({"path": path, "face": _record(face)})
+                journal.add({"path": row.path, "face": _record(face)})
             progress(len(known), len(rows))
     except ImageError as error:
         raise DataError(f"the dataset changed since it was prepared: {error}") from error

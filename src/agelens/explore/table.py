@@ -16,7 +16,8 @@ from joblib import Parallel, delayed
 from numpy.typing import NDArray
 
 from agelens.data.cache import cached_table, keyed_path
-from agelens.data.manifest import Dataset, landmarks_of
+from agelens.data.landmarks import landmarks_of
+from agelens.data.manifest import Dataset
 from agelens.explore.measures import measure
 from agelens.explore.statistics import label_quality
 from agelens.parallel import Progress

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,8 +18,8 @@ from torchvision.transforms import v2
 
 from agelens.data.bands import Bands
 from agelens.data.cache import keyed_path
+from agelens.data.landmarks import landmarks_of
 from agelens.data.manifest import Dataset as AgeDataset
-from agelens.data.manifest import landmarks_of
 from agelens.errors import DataError
 from agelens.files import atomic_path
 from agelens.parallel import Progress, silent
@@ -75,8 +76,8 @@ def _write_crops(
             f"`agelens data prepare` again"
         )
 
-    def crop(row: object) -> NDArray[np.uint8]:
-        image = load_image(dataset.root / row.path)  # type: ignore[attr-defined]
+    def crop(row: Any) -> NDArray[np.uint8]:
+        image = load_image(dataset.picture(row))
         return align_face(image, landmarks_of(row), dataset.template, size, margin=margin)
 
     about = {"descr": "|u1", "fortran_order": False, "shape": (len(rows), side, side, 3)}

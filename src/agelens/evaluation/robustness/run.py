@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from agelens import __version__
 from agelens.data.cache import cached_table, keyed_path
-from agelens.data.manifest import Dataset, landmarks_of
+from agelens.data.landmarks import landmarks_of
+from agelens.data.manifest import Dataset
 from agelens.errors import DataError, ImageError
 from agelens.estimator import AgeEstimator
 from agelens.evaluation.measured import Corruptions
@@ -108,7 +109,7 @@ def evaluate_corruptions(
         raise DataError(f"{dataset.folder}: the {split} part holds no usable picture")
     if sample is not None and sample < len(rows):
         rows = rows.sample(sample, random_state=seed).sort_index()
-    trial = _Trial(estimator, dataset.root, rows, seed, jobs or default_jobs())
+    trial = _Trial(estimator, dataset, rows, seed, jobs or default_jobs())
     groups = [[CLEAN], *([Condition(kind, level) for level in severities] for kind in kinds)]
     total = sum(map(len, groups)) * len(rows)
     facts = _facts(estimator, dataset, split, rows, seed)
@@ -141,7 +142,7 @@ class _Trial:
     """The pictures and the estimator that all conditions share."""
 
     estimator: AgeEstimator
-    root: Path
+    dataset: Dataset
     rows: pd.DataFrame
     seed: int
     jobs: int
@@ -181,7 +182,7 @@ class _Trial:
         """
         found: dict[Condition, list[_Found]] = {one: [] for one in conditions}
         for index, row in enumerate(chunk):
-            image = load_image(self.root / row.path)
+            image = load_image(self.dataset.picture(row))
             for one in conditions:
                 view, detector = self._corrupted(image, row, one)
                 height, width = view.shape[:2]
