@@ -141,6 +141,12 @@ def test_what_cannot_be_calibrated_is_said_in_a_sentence(dataset: Dataset, tmp_p
     assert isinstance(few.exception, DataError)
     assert "faces are too few to calibrate on: 100 are needed" in str(few.exception)
     assert not output.exists()
+    # A part counts once however often it is named.
+    often = ["--split", "validation"] * 20
+    few = CliRunner().invoke(commands, ["calibrate", "light", *faces, *often, "-o", str(output)])
+    assert "faces are too few" in str(few.exception)
+    other = CliRunner().invoke(commands, ["calibrate", "light", *faces[:2], "x", "-o", str(output)])
+    assert "there are: train, validation, calibration, test" in str(other.exception)
     place = CliRunner().invoke(commands, ["calibrate", "light", *faces])
     assert place.exit_code == 2
     assert "-o FILE" in place.output

@@ -71,16 +71,17 @@ def calibrate(
         model: a model file, or the name of a shipped model.
         dataset: a prepared dataset.
         output: the model file to write; by default `model` is changed.
-        splits: whose faces the network has not learnt from. By default the calibration part, of a
-            dataset with sources that the network has learnt from; of others all but the test part,
-            and that too where there are fewer than `FEW` faces.
+        splits: whose faces the network has not learnt from; one that is named twice counts once.
+            By default the calibration part, of a dataset with sources that the network has learnt
+            from; of others all but the test part, and that too where there are fewer than `FEW`
+            faces.
         start: the model whose calibration is adapted, in place of the model's own.
         jobs: pictures in work at once.
         progress: called with the number of pictures done and their total, part after part.
 
     Raises:
-        DataError: there are fewer than `MIN_FACES` faces, or the calibration that the model has was
-            adapted to some of them already.
+        DataError: a part is empty, there are fewer than `MIN_FACES` faces, or the calibration that
+            the model has was adapted to some of them already.
         OutputError: the file cannot be written, or is one of the inputs.
     """
     # The model's own distributions: an earlier calibration must not change what is learnt now.
@@ -88,8 +89,13 @@ def calibrate(
     opened = estimator.model
     if output is not None:
         Inputs([opened.path, *dataset.files()]).refuse(output)
-    chosen = tuple(splits) or default_splits(opened, dataset)
-    rows = pd.concat([dataset.part(split, missed=True, bands=True) for split in chosen])
+    chosen = tuple(dict.fromkeys(splits)) or default_splits(opened, dataset)
+    parts = [dataset.part(split, missed=True, bands=True) for split in chosen]
+    for split, part in zip(chosen, parts, strict=True):
+        if part.empty:
+            raise DataError(f"{dataset.folder}: the {split} part holds no usable picture")
+    rows = pd.concat(parts)
+    _check_enough(dataset, len(rows))
     origin = start or opened
     earlier = origin.metadata.get("calibrated_on", [])
     seen = int(origin.calibrated_on(rows["sha256"]).sum())
@@ -104,11 +110,7 @@ def calibrate(
     ]
     table = pd.concat(tables, ignore_index=True)
     found = table[table["predicted"].notna()].reset_index(drop=True)
-    if len(found) < MIN_FACES:
-        raise DataError(
-            f"{dataset.folder}: {len(found)} faces are too few to calibrate on: "
-            f"{MIN_FACES} are needed"
-        )
+    _check_enough(dataset, len(found))
     base = None if seen or not origin.metadata["calibration"] else origin.calibration
     (distributions, ages), labels, weights = distributions_of(found), bands_of(found), alike(found)
 
@@ -144,6 +146,13 @@ def default_splits(model: AgeModel, dataset: Dataset) -> tuple[str, ...]:
     sizes = {split: len(dataset.part(split, bands=True)) for split in (*PARTS, "test")}
     few = sum(sizes[split] for split in PARTS) < FEW
     return tuple(split for split, faces in sizes.items() if faces and (split in PARTS or few))
+
+
+def _check_enough(dataset: Dataset, faces: int) -> None:
+    if faces < MIN_FACES:
+        raise DataError(
+            f"{dataset.folder}: {faces} faces are too few to calibrate on: {MIN_FACES} are needed"
+        )
 
 
 def _write(
