@@ -41,10 +41,12 @@ def finetune(
     from agelens.evaluation.finetune import finetune as run_all
     from agelens.evaluation.report import tables
     from agelens.evaluation.report.verdict import gained
+    from agelens.files import Inputs
     from agelens.reporting.page import Verdict
-    from agelens.training.recipe_files import load_recipe
+    from agelens.training.recipe_files import load_recipe, recipe_file
 
     chosen, dataset = load_recipe(recipe, tuple(overrides or ())), Dataset.load(data)
+    Inputs([recipe_file(recipe)]).refuse(output)
     folder = run or RUNS / output.stem
     bar = progress_bar("Fine-tuning")
     with bar if bar.console.is_terminal else nullcontext(), interrupted(folder):

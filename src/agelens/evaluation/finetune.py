@@ -21,6 +21,7 @@ from agelens.training.epochs import Report, tell_nobody
 from agelens.training.export import export
 from agelens.training.fit import fit
 from agelens.training.recipe import Recipe
+from agelens.training.run_folder import BEST, FACTS, FINISHED, LAST
 
 BEFORE = "light"
 """The shipped model that the recipe `fine-tune` begins with, and that the new one has to beat."""
@@ -65,16 +66,19 @@ def finetune(
 
     Raises:
         DataError: too few faces can be held out to tell what was gained.
-        OutputError: the file cannot be written, or is one of the dataset's.
+        OutputError: the file cannot be written, or is one of the dataset's or the run's.
         RecipeError, CheckpointError, ExportError: as `fit` and `export` raise them.
     """
-    Inputs(dataset.files()).refuse(output)
+    tuned = run / "model.onnx"
+    own = (run / name for name in (BEST, LAST, FACTS, FINISHED))
+    Inputs(dataset.files()).refuse(output, tuned, *own)
     sizes = {
         split: len(dataset.part(split, bands=True))
         for split in ("train", "validation", "calibration", "test")
     }
     few = sum(sizes.values()) < FEW
-    parts = ["validation", "calibration", *(["test"] if few else [])]
+    held_out = [split for split in ("calibration", *(["test"] if few else [])) if sizes[split]]
+    parts = ["validation", *held_out]
     kept = sum(sizes[split] for split in parts)
     if kept < MIN_FACES:
         raise DataError(
@@ -83,8 +87,13 @@ def finetune(
             f"{MIN_FACES} in all, `agelens calibrate {BEFORE} DIR -o FILE` adapts what the model "
             "has learnt"
         )
+    if not held_out:
+        raise DataError(
+            f"{dataset.folder}: no face is left to compare the models on: the validation part, "
+            "which chooses the best epoch, holds all that are not learnt from. Call some of them "
+            "test in the table of labels, and run `agelens data prepare` again"
+        )
     best = fit(recipe, dataset, run, progress=progress, report=report, accelerator=accelerator)
-    tuned = run / "model.onnx"
     export(best, tuned, dataset.folder, flip=True)
     with AgeEstimator(BEFORE, threads=1, calibration=Calibration()) as before:
         start = before.model
@@ -95,7 +104,7 @@ def finetune(
         after = done.after[unseen].set_index(done.found.loc[unseen, "path"])
         tables = [
             predict_split(before, dataset, split, bands=True, jobs=jobs, progress=progress)
-            for split in parts[1:]
+            for split in held_out
         ]
     found = pd.concat(tables, ignore_index=True)
     found = found[found["path"].isin(after.index)]
