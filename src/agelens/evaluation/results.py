@@ -96,9 +96,11 @@ def parse_evaluation(values: Any, path: Path) -> Evaluation:
     version = values.get("schema_version") if isinstance(values, dict) else None
     if version != SCHEMA_VERSION:
         kind = "an older agelens" if version is None else f"schema version {version}"
+        newer = isinstance(version, int) and version > SCHEMA_VERSION
+        advice = "measure again, or "
+        advice += "update agelens" if newer else "convert it with tools/convert_evaluation.py"
         raise DataError(
-            f"{path}: is of {kind}, and this agelens reads version {SCHEMA_VERSION}: "
-            "measure again, or convert it with tools/convert_evaluation.py"
+            f"{path}: is of {kind}, and this agelens reads version {SCHEMA_VERSION}: {advice}"
         )
     try:
         return Evaluation.model_validate(values)

@@ -127,13 +127,14 @@ def write_card(sources: Sequence[Path], output: Path) -> Path:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        content = json.loads(path.read_text("utf-8"))
+        content: dict[str, Any] = json.loads(path.read_text("utf-8"))
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DataError(f"{path}: is not JSON") from error
     kinds: tuple[set[str], ...] = ({"model", "overall"}, {"model", COST})
-    if not isinstance(content, dict) or not any(keys <= set(content) for keys in kinds):
+    known = isinstance(content, dict) and any(keys <= set(content) for keys in kinds)
+    if not known or not isinstance(content["model"], str):
         raise DataError(
             f"{path}: neither figures of `agelens evaluate --json` nor the cost of a training"
         )
