@@ -91,6 +91,18 @@ def test_inputs_are_known_however_they_are_spelt(tmp_path: Path) -> None:
     assert path.read_bytes() == b"picture"
 
 
+def test_a_folder_that_cannot_be_written_is_told_before_the_work(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(OutputError, match=r"cannot be written .*file is no folder"):
+        Inputs().refuse(tmp_path / "file" / "new" / "a.json")
+    Inputs().refuse(tmp_path / "new" / "newer" / "a.json")
+    assert not (tmp_path / "new").exists()
+    closed = Path("/proc/self")  # to root as well, on most systems
+    if closed.exists() and not os.access(closed, os.W_OK):
+        with pytest.raises(OutputError, match=r"/proc/.* may not be written to"):
+            Inputs().refuse(closed / "new" / "a.json")
+
+
 def test_long_names_keep_their_beginning_and_ending() -> None:
     long = "顔" * 200 + ".jpg"
     short = short_name(long)

@@ -54,7 +54,7 @@ class Inputs:
         """Let pass the paths of results that may be written; None is a result nobody wants.
 
         Raises:
-            OutputError: one is an input, or two are one file.
+            OutputError: one is an input or in no folder that can be written, or two are one file.
         """
         given = [path for path in paths if path is not None]
         places = [_place(path) for path in given]
@@ -65,6 +65,8 @@ class Inputs:
         for path, place in zip(given, places, strict=True):
             if places.count(place) > 1:
                 raise OutputError(f"{os.fspath(path)}: two results need a file each")
+            if not may_never_end(path) and (reason := _unwritable(Path(place).parent)):
+                raise OutputError(f"{os.fspath(path)}: cannot be written ({reason})")
 
     def claim(self, path: str | os.PathLike[str]) -> None:
         """Let pass the path of one result, which no other result may have from then on.
@@ -197,6 +199,18 @@ def portable_name(name: str) -> str:
 def _place(path: str | os.PathLike[str]) -> str:
     """Where a result ends up: links are followed, and case is ignored where the system does."""
     return os.path.normcase(os.path.realpath(path))
+
+
+def _unwritable(folder: Path) -> str | None:
+    """Why no file can be made in a folder, which is made where it is missing; None if one can."""
+    with suppress(OSError, ValueError):  # such a path is told of when it is written
+        while not folder.exists() and folder != folder.parent:
+            folder = folder.parent
+        if not folder.is_dir():
+            return f"{folder} is no folder"
+        if not os.access(folder, os.W_OK):
+            return f"{folder} is a folder that may not be written to"
+    return None
 
 
 def printable(name: str) -> str:

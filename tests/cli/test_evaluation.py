@@ -101,6 +101,7 @@ def test_what_cannot_be_done_is_said_before_estimating(dataset: Dataset, tmp_pat
     for options, words in (
         (("--report", file / "below"), r"below: cannot be a report's folder: Not a directory"),
         (("--json", dataset.folder / "manifest.parquet"), "is an input, and is not written over"),
+        (("--json", file / "below" / "x.json"), "cannot be written .*is no folder"),
         (("--compare", "nothing.onnx", "--report", tmp_path / "new"), r"nothing.onnx: no such"),
     ):
         done = agelens(*evaluate, *options)
@@ -109,6 +110,7 @@ def test_what_cannot_be_done_is_said_before_estimating(dataset: Dataset, tmp_pat
         assert re.search(words, said)
         assert "Estimating" not in said
         assert "Traceback" not in said
+    assert agelens(*evaluate, "--sample", "3").returncode == 2  # of nothing that is asked for
     assert file.read_text() == "taken"
     assert not (tmp_path / "new").exists()
 

@@ -87,6 +87,8 @@ def evaluate(
         raise typer.BadParameter("write ages as 18,21,25", param_hint="--thresholds") from error
     if json_file is not None and json_file == predictions:
         raise typer.BadParameter("--json and --predictions cannot be one file")
+    if sample is not None and corruptions is None:
+        raise typer.BadParameter("--sample is for --corruptions DIR", param_hint="--sample")
     dataset = Dataset.load(data)
     # All that can be wrong with the arguments is said now, not after hours of estimating.
     estimators = {
@@ -97,6 +99,13 @@ def evaluate(
     inputs = Inputs([*(one.model.path for one in estimators.values()), *dataset.files()])
     pages = [] if report_dir is None else report_files(report_folder(report_dir))
     inputs.refuse(json_file, predictions, *pages)
+
+    rows = dataset.part(split, missed=True, bands=True)
+    if len(rows) and rows["age"].isna().all() and (report_dir or compare or corruptions):
+        raise DataError(
+            f"{data}: every label of the {split} part is a band of ages; --report, --compare and "
+            "--corruptions need ages in years"
+        )
 
     def predict(name: str) -> pd.DataFrame:
         with progress_bar(f"Estimating with {name}") as bar:
@@ -112,11 +121,6 @@ def evaluate(
 
     table = predict(model)
     in_years = table[table["age"].notna()]
-    if in_years.empty and (report_dir or compare or corruptions):
-        raise DataError(
-            f"{data}: every label of the {split} part is a band of ages; --report, --compare and "
-            "--corruptions need ages in years"
-        )
     compared = None if compare is None else compare_models(in_years, predict(compare), compare)
     measured = None
     if corruptions is not None:
