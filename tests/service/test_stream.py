@@ -38,7 +38,8 @@ def test_a_face_keeps_its_number_and_its_age(running: Running) -> None:
     assert refused.value.status == 422
     assert [len(faces) for faces in answers] == [0, 1, 1]
     assert [number for faces in answers for number, _ in faces] == [1, 1]
-    assert answers[2][0][1].age == pytest.approx(wanted.age, abs=1.0)
+    # A followed face is looked at anew where it was, so that its landmarks differ a little.
+    assert answers[2][0][1].age == pytest.approx(wanted.age, abs=2.0)
 
 
 def test_one_bad_frame_does_not_end_a_stream(running: Running) -> None:

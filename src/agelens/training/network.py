@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +46,7 @@ class CurveOverAges(nn.Linear):
         knots: ages in years, rising.
     """
 
-    def __init__(self, features: int, knots: list[int]) -> None:
+    def __init__(self, features: int, knots: Sequence[int]) -> None:
         super().__init__(features, len(knots))
         years, last = np.arange(CLASSES), knots[-1]
         spline = CubicSpline(knots, np.eye(len(knots)), bc_type="natural")
@@ -77,7 +78,7 @@ class AgeNet(nn.Module):
         backbone: nn.Module,
         features: int,
         dropout: float,
-        knots: list[int],
+        knots: Sequence[int] = (),
         *,
         ordinal: bool = False,
     ) -> None:
