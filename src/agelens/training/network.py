@@ -27,9 +27,9 @@ IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 IMAGENET_CLASSES = 1000
 OLD_AGE_SPREAD = 10.0
-"""Standard deviation in years with which ages above the last knot of a `CurveOverAges` end. With
-it, faces in FairFace's band "70 and over" are 78 years old on average, as such people are in the
-United States; no labelled age was looked at for it."""
+"""Standard deviation in years with which ages above the last knot of a `CurveOverAges` end.
+
+It makes people of 70 and over about 78 on average (research/training-log.md, `open`)."""
 
 
 class CurveOverAges(nn.Linear):
