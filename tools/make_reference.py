@@ -24,7 +24,18 @@ Schema = dict[str, Any]
 
 def cli_page() -> str:
     """Every command with its arguments and options, as Typer documents them."""
-    command = [sys.executable, "-m", "typer", "agelens.cli", "utils", "docs", "--name", "agelens"]
+    command = [
+        sys.executable,
+        "-m",
+        "typer",
+        "--app",
+        "app",
+        "agelens.cli",
+        "utils",
+        "docs",
+        "--name",
+        "agelens",
+    ]
     done = subprocess.run(
         [*command, "--title", "Command line"], capture_output=True, encoding="utf-8", check=True
     )

@@ -6,54 +6,27 @@ import io
 import os
 import sys
 import warnings
-from typing import Annotated, NoReturn
+from importlib import import_module
+from typing import Annotated, Any, NoReturn
 
 import typer
 
 from agelens import __version__
-from agelens.cli import (
-    batch,
-    benchmark,
-    calibrate,
-    card,
-    data,
-    decide,
-    doctor,
-    evaluation,
-    explain,
-    export_web,
-    finetune,
-    models,
-    predict,
-    serve,
-    training,
-    video,
-)
-from agelens.cli.common import app
+from agelens.cli.common import app as _app
 from agelens.errors import AgelensError, MissingExtraError
 from agelens.files import on_one_line
 from agelens.pipeline.formats import silence_libtiff
 
-__all__ = [
-    "app",
-    "batch",
-    "benchmark",
-    "calibrate",
-    "card",
-    "data",
-    "decide",
-    "doctor",
-    "evaluation",
-    "explain",
-    "export_web",
-    "finetune",
-    "main",
-    "models",
-    "predict",
-    "serve",
-    "training",
-    "video",
-]
+__all__ = ["app", "main"]
+MODULES = {
+    "average": "training", "batch": "batch", "benchmark": "benchmark", "calibrate": "calibrate",
+    "card": "card", "data": "data", "decide": "decide", "doctor": "doctor",
+    "evaluate": "evaluation", "explain": "explain", "export": "training",
+    "export-web": "export_web", "finetune": "finetune", "models": "models", "predict": "predict",
+    "recipes": "training", "serve": "serve", "train": "training", "video": "video",
+    "webcam": "video",
+}  # fmt: skip
+"""The module of each command: a command that is run waits for its own alone."""
 EXTRAS = {
     "batch": ("boto3", "botocore", "fsspec", "obstore", "ray", "tenacity"),
     "video": ("av", "supervision", "trackers"),
@@ -70,6 +43,21 @@ CLOSED_PIPE = 141
 """Exit codes after Ctrl-C, and when whoever reads stdout has stopped, as shells give them."""
 
 
+def load(command: str = "") -> typer.Typer:
+    """The app with a command, or with all of them when it is none of ours."""
+    modules = [MODULES[command]] if command in MODULES else sorted(set(MODULES.values()))
+    for module in modules:
+        import_module(f"agelens.cli.{module}")
+    return _app
+
+
+def __getattr__(name: str) -> Any:
+    """`app` has all commands."""
+    if name == "app":
+        return load()
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
 def _silence() -> None:
     """What still waits for stdout cannot be written, and is not tried again at the end."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
@@ -81,7 +69,7 @@ def _closed() -> NoReturn:
     sys.exit(CLOSED_PIPE)
 
 
-@app.callback(invoke_without_command=True)
+@_app.callback(invoke_without_command=True)
 def _main(
     version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
 ) -> None:
@@ -99,7 +87,7 @@ def main() -> None:
             stream.reconfigure(errors="backslashreplace")
     try:
         try:
-            app()
+            load(sys.argv[1] if len(sys.argv) > 1 else "")()
         finally:
             sys.stdout.flush()
     except SystemExit as done:  # Typer makes exit code 1 of these two

@@ -1,0 +1,42 @@
+"""Every command is there, and one that runs waits for its own module alone."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from agelens import cli
+from agelens.cli import app
+
+LOADED = (
+    "import sys; from agelens.cli import main\n"
+    "try: main()\n"
+    "finally: print(*(n for n in sys.modules if n.startswith('agelens.cli.')), file=sys.stderr)"
+)
+
+
+def test_the_table_of_modules_has_every_command() -> None:
+    commands = [each.name or each.callback.__name__ for each in app.registered_commands]
+    groups = [each.name for each in app.registered_groups]
+    assert sorted(cli.MODULES) == sorted([*commands, *groups])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "every"),
+    [
+        (["models", "--help"], False),
+        (["--help"], True),
+        (["-h", "models"], True),
+        (["modles"], True),
+        ([], True),
+    ],
+)
+def test_a_command_loads_its_own_module_alone(arguments: list[str], every: bool) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", LOADED, *arguments], capture_output=True, text=True, check=False
+    )
+    loaded = {name.rpartition(".")[2] for name in done.stderr.splitlines()[-1].split()}
+    expected = set(cli.MODULES.values()) if every else {"models"}
+    assert loaded & set(cli.MODULES.values()) == expected
