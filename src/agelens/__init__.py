@@ -5,10 +5,10 @@
 >>> [round(face.age) for face in estimator.estimate("examples/astronaut.jpg")]  # doctest: +SKIP
 """
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from agelens.decide import AgeCheck, Decision
-from agelens.draw import draw_faces
 from agelens.errors import (
     AgelensError,
     CheckpointError,
@@ -24,7 +24,6 @@ from agelens.errors import (
     VideoError,
 )
 from agelens.estimator import AgeEstimator
-from agelens.explain import Explanation, explain_faces
 from agelens.faces import Faces
 from agelens.pipeline.detect import FaceDetector
 from agelens.pipeline.images import load_image
@@ -32,6 +31,8 @@ from agelens.pipeline.model import AgeModel
 from agelens.types import Box, Detection, Face, Interval, Landmarks, Point, Quality
 
 if TYPE_CHECKING:
+    from agelens.draw import draw_faces
+    from agelens.explain import Explanation, explain_faces
     from agelens.video.tracker import FaceTracker, TrackedFace
 
 __all__ = [
@@ -71,14 +72,23 @@ __all__ = [
 __version__ = "0.1.0"
 
 
+_LATER = {
+    "Explanation": "explain",
+    "FaceTracker": "video.tracker",
+    "TrackedFace": "video.tracker",
+    "draw_faces": "draw",
+    "explain_faces": "explain",
+}
+
+
 def __getattr__(name: str) -> Any:
-    """The tracker's names, whose packages are those of ``agelens[video]``, when they are used."""
-    if name in ("FaceTracker", "TrackedFace"):
-        try:
-            from agelens.video import tracker
-        except ModuleNotFoundError as error:
-            raise MissingExtraError(
-                f"{name} needs {error.name}: pip install 'agelens[video]'"
-            ) from error
-        return getattr(tracker, name)
-    raise AttributeError(f"module 'agelens' has no attribute {name!r}")
+    """What few processes need, when it is used; the tracker's packages are ``agelens[video]``'s."""
+    if name not in _LATER:
+        raise AttributeError(f"module 'agelens' has no attribute {name!r}")
+    try:
+        module = import_module(f"agelens.{_LATER[name]}")
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(
+            f"{name} needs {error.name}: pip install 'agelens[video]'"
+        ) from error
+    return getattr(module, name)

@@ -11,7 +11,6 @@ from typing import Any, Literal, overload
 
 from PIL import Image
 
-from agelens.draw import draw_faces
 from agelens.errors import ImageError
 from agelens.pipeline.images import ImageSource, copied_info, load_image
 from agelens.types import Face
@@ -101,6 +100,8 @@ class Faces(Sequence[Face]):
         """
         if self.image is None:
             raise self.error or ImageError(self.source, "the result was made without its picture")
+        from agelens.draw import draw_faces
+
         return Image.fromarray(draw_faces(load_image(self.image, bgr=self.bgr), self.faces))
 
     def _repr_html_(self) -> str:
