@@ -1,4 +1,4 @@
-"""Every command is there, and one that runs waits for its own module alone."""
+"""Every command is there, and one that runs imports only its own module."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_the_table_of_modules_has_every_command() -> None:
         ([], True),
     ],
 )
-def test_a_command_loads_its_own_module_alone(arguments: list[str], every: bool) -> None:
+def test_a_command_imports_only_its_own_module(arguments: list[str], every: bool) -> None:
     done = subprocess.run(
         [sys.executable, "-c", LOADED, *arguments], capture_output=True, text=True, check=False
     )

@@ -26,7 +26,7 @@ MODULES = {
     "recipes": "training", "serve": "serve", "train": "training", "video": "video",
     "webcam": "video",
 }  # fmt: skip
-"""The module of each command: a command that is run waits for its own alone."""
+"""The module of each command; only that of the command that is run is imported."""
 EXTRAS = {
     "batch": ("boto3", "botocore", "fsspec", "obstore", "ray", "tenacity"),
     "video": ("av", "supervision", "trackers"),
