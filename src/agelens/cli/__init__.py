@@ -44,7 +44,7 @@ CLOSED_PIPE = 141
 
 
 def load(command: str = "") -> typer.Typer:
-    """The app with a command, or with all of them when it is none of ours."""
+    """The app with this command, or with all commands where there is none of this name."""
     modules = [MODULES[command]] if command in MODULES else sorted(set(MODULES.values()))
     for module in modules:
         import_module(f"agelens.cli.{module}")
