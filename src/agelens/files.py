@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import hashlib
 import io
 import json
 import os
@@ -11,7 +10,7 @@ import re
 import stat
 import tempfile
 import threading
-import uuid
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import cached_property
@@ -101,7 +100,7 @@ def atomic_path(path: Path, *, inputs: Inputs | None = None) -> Iterator[Path]:
     is_stream = target.exists() and not target.is_file() and not target.is_dir()
     folder = Path(tempfile.gettempdir()) if is_stream else target.parent
     # A name of its own for each writer, and short enough whatever the file is called.
-    partial = folder / f".{short_name(target.name, 200)}.{uuid.uuid4().hex[:8]}.partial"
+    partial = folder / f".{short_name(target.name, 200)}.{os.urandom(4).hex()}.partial"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         yield partial
@@ -183,7 +182,7 @@ def short_name(name: str, limit: int = LONGEST_NAME) -> str:
         return name
     ending = Path(name).suffix
     ending = ending if len(os.fsencode(ending)) <= 16 else ""
-    digest = hashlib.sha256(encoded).hexdigest()[:8]
+    digest = f"{zlib.crc32(encoded):08x}"
     room = limit - len(os.fsencode(ending)) - len(digest) - 1
     return f"{encoded[:room].decode('utf-8', 'ignore')}-{digest}{ending}"
 

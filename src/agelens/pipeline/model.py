@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterable
 from functools import cached_property, partial
@@ -135,6 +134,8 @@ class AgeModel:
     @cached_property
     def digest(self) -> str:
         """SHA-256 of the file, 64 hexadecimal digits."""
+        import hashlib  # it loads OpenSSL, which an estimate has no use for
+
         return hashlib.sha256(self.path.read_bytes()).hexdigest()
 
     @cached_property
