@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
+import subprocess
 import sys
 import zlib
 from pathlib import Path
@@ -356,3 +357,16 @@ def test_all_else_is_decoded_with_all_its_pixels(photo: NDArray[np.uint8]) -> No
         reduced, size = load_reduced(way)
         np.testing.assert_array_equal(reduced, load_image(way))
         assert size == (reduced.shape[1], reduced.shape[0])
+
+
+def test_a_jpeg_imports_the_decoder_of_no_other_format() -> None:
+    code = (
+        "import sys; from agelens import load_image\n"
+        "load_image('examples/astronaut.jpg')\n"
+        "print([name for name in sys.modules if name.startswith('PIL.') and 'Plugin' in name])"
+    )
+    root = Path(__file__).parents[2]
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "['PIL.JpegImagePlugin']"

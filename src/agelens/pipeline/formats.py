@@ -11,6 +11,7 @@ from pathlib import Path
 
 import PIL
 from PIL import Image, UnidentifiedImageError, features
+from PIL.JpegImagePlugin import JpegImageFile
 
 from agelens.errors import UnreadableImageError
 from agelens.pipeline.repair import BrokenOffError
@@ -73,6 +74,9 @@ def open_image(data: bytes, name: str) -> Image.Image:
             raise UnreadableImageError(name, need) from error
         heif: Image.Image = HeifImageFile(io.BytesIO(data))
         return heif
+    if data.startswith(b"\xff\xd8\xff"):  # most are; Pillow would import five decoders to look
+        with suppress(SyntaxError, IndexError, TypeError, struct.error):
+            return JpegImageFile(io.BytesIO(data))
     image = Image.open(io.BytesIO(data), formats=FORMATS)
     if getattr(image, "tag_v2", {}).get(_SUBFILE, 0) & 1:
         reason = "its first picture is only a preview, as in raw photos, which are not read"
