@@ -163,20 +163,21 @@ def threshold(table: pd.DataFrame, *, low_is_bad: bool) -> float | None:
     return float(np.interp(RAISED, ratio[first - 1 : first + 1], place[first - 1 : first + 1]))
 
 
-def widths_and_scores(
-    found: pd.DataFrame, error: pd.Series, expected: pd.Series
-) -> dict[str, list[dict[str, float]]]:
+def widths_and_scores(found: pd.DataFrame, error: pd.Series, expected: pd.Series) -> dict[str, Any]:
     """Errors by the width of intervals over those of all faces, and by the detector's score."""
     everyone = pd.Series(error.mean(), index=error.index)
-    widths = curve(found["high"] - found["low"], error, everyone, 40)
+    width = found["high"] - found["low"]
+    widths = curve(width, error, everyone, 40)
     scores = curve(
         pd.Series([face.score for face in found["face"]], error.index), error, expected, 40
     )
     over = widths[widths["ratio"] >= DOUBLED]["min"]
     place = over.min() if len(over) else None
-    print(f"unsure     width        now {MAX_WIDTH:6g}, by the rule {place}")
+    wide = width > MAX_WIDTH
+    unsure = {"share": float(wide.mean()), "ratio": float(error[wide].mean() / error.mean())}
+    print(f"unsure     width        now {MAX_WIDTH:6g} {unsure}, by the rule {place}")
     print(f"unlike     score        now {MIN_SCORE:6g}, of the lowest {scores.iloc[0].to_dict()}")
-    return {"width": records(widths), "score": records(scores)}
+    return {"width": records(widths), "score": records(scores), "wider than now": unsure}
 
 
 def spoiled(

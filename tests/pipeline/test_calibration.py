@@ -134,6 +134,44 @@ def test_a_fitted_calibration_covers_what_it_says() -> None:
     assert ((raw[:, 0] <= truth) & (truth <= raw[:, 1])).mean() < 0.8  # what it is for
 
 
+def test_the_rank_of_an_interval_by_hand() -> None:
+    fitting = pytest.importorskip("agelens.evaluation.fitting")
+    apart = np.array([[0.4, 0.1, 0.0, 0.1, 0.4], [0.1, 0.2, 0.4, 0.2, 0.1]])
+    assert density_rank(apart)[0] == pytest.approx([0.2, 0.85, 1.0, 0.95, 0.6])
+    found = fitting.interval_rank(apart)
+    assert found[0] == pytest.approx([0.2, 0.6, 0.6, 0.6, 0.6])  # with the second peak all is held
+    assert found[1] == pytest.approx(density_rank(apart)[1])  # there are no gaps
+
+
+@given(weights, st.floats(0.01, 0.99))
+def test_an_interval_holds_the_ages_of_no_larger_rank(values: list[float], level: float) -> None:
+    fitting = pytest.importorskip("agelens.evaluation.fitting")
+    distribution = np.array([values]) / sum(values)
+    held = np.flatnonzero(fitting.interval_rank(distribution)[0] <= level)
+    low, high = intervals(distribution, AGES, Calibration(), level)[0]
+    if len(held):  # else the median alone
+        assert (held == np.arange(held[0], held[-1] + 1)).all()
+        assert low <= AGES[held[0]] <= AGES[held[-1]] <= high
+
+
+def test_intervals_of_rough_distributions_hold_no_more_than_they_say() -> None:
+    fitting = pytest.importorskip("agelens.evaluation.fitting")
+    rng = np.random.default_rng(7)
+
+    def faces(count: int) -> tuple[np.ndarray, np.ndarray]:
+        mass, true = wrong_model(rng, count)
+        rough = mass * np.exp(rng.normal(0, 1, mass.shape))
+        return rough / rough.sum(1, keepdims=True), true
+
+    known, true = faces(3000)
+    fresh, truth = faces(4000)
+    fitted = fitting.fit_calibration(known, true, AGES.astype(float))
+    for coverage in (0.5, 0.8, 0.9):
+        low, high = intervals(fitted.calibrated(fresh), AGES, fitted, coverage).T
+        covered = float(((low <= truth) & (truth <= high)).mean())
+        assert covered == pytest.approx(coverage, abs=0.03), coverage
+
+
 def decades(true: np.ndarray) -> np.ndarray:
     """The decade of each age, as a band."""
     low = true // 10 * 10
