@@ -31,7 +31,7 @@ onnxruntime.SessionOptions = Options
 UNOPTIMISED = CHANGED.format(
     "graph_optimization_level", "onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL"
 )
-COMMAND = "from agelens.cli import {}main; sys.argv[1:1] = ['predict']; main()"
+COMMAND = "from agelens.{} main; sys.argv[1:1] = ['predict']; main()"
 CASES = {
     "python": "pass",
     "numpy": "import numpy",
@@ -42,8 +42,9 @@ CASES = {
     "a photo estimated": ESTIMATE,
     "a photo estimated, no memory arena": CHANGED.format("enable_cpu_mem_arena", False) + ESTIMATE,
     "a photo estimated, no memory pattern": CHANGED.format("enable_mem_pattern", False) + ESTIMATE,
-    "agelens predict": COMMAND.format(""),
-    "agelens predict, all commands imported": COMMAND.format("app, "),
+    "agelens predict": COMMAND.format("__main__ import"),
+    "agelens predict, ended by Python": COMMAND.format("cli import"),
+    "agelens predict, ended by Python, all commands imported": COMMAND.format("cli import app,"),
 }
 RSS_UNITS_PER_MIB = 2**20 if sys.platform == "darwin" else 2**10
 

@@ -51,6 +51,10 @@ def headline(
             f"[{mae['low']:.2f}, {mae['high']:.2f}] | {own['within_5']['value']:.1%} "
             f"| {own['coverage']['value']:.1%} | {unknown:.1%} | {len(report['missed'])} |"
         )
+    lines += [
+        "",
+        "Calibrated without a set, coverage is that of the set's calibration and validation parts.",
+    ]
     for name, report in bands.items():
         own = report["bands"]["overall"]
         lines += [

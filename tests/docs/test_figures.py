@@ -34,4 +34,6 @@ def test_other_sets_come_first(tool: ModuleType) -> None:
     assert rows == [
         "| Other, its test part: 1,000 | 6.00 [5.00, 7.00] | 50.0% | 50.0% | 40.0% | 1 |",
         "| UTKFace, its test part: 1,000 | 4.00 [3.00, 5.00] | 50.0% | 50.0% | 40.0% | 1 |",
+        "",
+        "Calibrated without a set, coverage is that of the set's calibration and validation parts.",
     ]

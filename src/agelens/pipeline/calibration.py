@@ -46,7 +46,7 @@ def quantile(
 
 
 def density_rank(distribution: Distribution) -> NDArray[np.float64]:
-    """The highest-density rank of every age: the conformity score of the intervals.
+    """The highest-density rank of every age, by which intervals choose ages.
 
     It is the probability of all ages that are more probable than this one, plus half of this one's
     own. The ages whose rank is below 0.9 are the most probable ones that hold about 0.9 of the
@@ -83,8 +83,9 @@ class Calibration:
             Kundaje and Shrikumar, ICML 2020).
         anchors: ``[A]`` ages in years, rising.
         levels: ``[L]`` fractions from 0 to 1, rising.
-        score_quantiles: ``[A, L]``: quantiles, at `levels`, of the true age's `density_rank` over
-            the calibration faces near each anchor's age.
+        score_quantiles: ``[A, L]``: quantiles, at `levels`, of the scores of the calibration faces
+            near each anchor's age: the smallest limit on the `density_rank` at which an interval
+            holds the true age.
         faces: how many faces it was fitted on.
     """
 
@@ -137,8 +138,8 @@ def intervals(
     """Intervals that hold the true age with probability `coverage`.
 
     Conformal prediction with highest-density regions (Izbicki, Shimizu and Stern, JMLR 2022): an
-    age is inside if its rank is no larger than the `coverage` quantile of the ranks of true ages
-    near it, so that coverage holds for children and the old as well as for the many in between.
+    age is inside if its rank is no larger than the `coverage` quantile of the scores of faces near
+    it, so that coverage holds for children and the old as well as for the many in between.
     Ages between two that are inside are inside, too.
 
     Args:

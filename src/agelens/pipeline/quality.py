@@ -50,8 +50,8 @@ MIN_TEXTURE = 0.33
 UNCLIPPED = (5, 249)
 """Grey levels, both included, of pixels that light has not made flat."""
 MAX_WIDTH, WIDTH_COVERAGE = 42.0, 0.9
-"""Years of an interval of that coverage: faces with wider ones, 2.6 % of all, err twice as much as
-all do."""
+"""Years of an interval of that coverage: faces with wider ones, 2.6 % of UTKFace's validation part,
+err twice as much as all do there."""
 MAX_CUT_OFF = 0.5
 """The end of what was measured: nearly half of a face costs 22 %."""
 
