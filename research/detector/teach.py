@@ -70,6 +70,10 @@ def main() -> None:
     parser.add_argument("--nobody", type=Path, required=True, help="photos without a face")
     parser.add_argument("--steps", type=int, default=3500, help="of training, all told")
     parser.add_argument("--faces", type=int, default=12000, help="of each dataset")
+    parser.add_argument("--looks", type=int, default=0, help="whose mean a face's place is")
+    parser.add_argument(
+        "--begin", type=Path, help="a checkpoint whose averaged weights are begun with"
+    )
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
@@ -78,6 +82,8 @@ def main() -> None:
     options.run.mkdir(parents=True, exist_ok=True)
     checkpoint = options.run / "checkpoint.pt"
     network = begun(blazeface(options.teacher)).to(memory_format=torch.channels_last)
+    if options.begin:
+        network.load_state_dict(torch.load(options.begin, weights_only=True)["averaged"])
     averaged = copy.deepcopy(network)
     heads = [*network.scores.parameters(), *network.boxes.parameters()]
     others = [p for p in network.parameters() if all(p is not own for own in heads)]
@@ -91,7 +97,7 @@ def main() -> None:
         averaged.load_state_dict(state["averaged"])
         optimiser.load_state_dict(state["optimiser"])
         step = state["step"]
-    faces = known_faces(options.data, options.faces, np.random.default_rng(0))
+    faces = known_faces(options.data, options.faces, np.random.default_rng(0), options.looks)
     saved = started = time.monotonic()
     means: dict[str, float] = {}
     made = batches(faces, scenery(options.nobody), network.plan.stride, seed=step)

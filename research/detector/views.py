@@ -7,7 +7,7 @@ view. That is the truth for every other view of the same face: smaller, turned, 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -15,7 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agelens.data.manifest import Dataset
+from agelens.pipeline.detect import FACE, FaceDetector
 from agelens.pipeline.images import load_image
+from agelens.pipeline.views import Pyramid, View
 
 Image = NDArray[np.uint8]
 SMALLEST, LARGEST = 5.0, 110.0
@@ -47,9 +49,18 @@ class Known:
     score: float
 
 
-def known_faces(folders: Sequence[Path], count: int, rng: np.random.Generator) -> list[Known]:
-    """So many faces of the training parts of each prepared dataset."""
-    faces = []
+def known_faces(
+    folders: Sequence[Path], count: int, rng: np.random.Generator, looks: int = 0
+) -> list[Known]:
+    """So many faces of the training parts of each prepared dataset.
+
+    Args:
+        folders: of the datasets.
+        count: of each.
+        rng: which faces.
+        looks: where each face is, is the mean of so many looks at it; 0 takes the manifest's one.
+    """
+    faces, detector = [], FaceDetector(threads=1)
     for folder in folders:
         dataset = Dataset.load(folder)
         rows = dataset.manifest
@@ -58,8 +69,45 @@ def known_faces(folders: Sequence[Path], count: int, rng: np.random.Generator) -
         for row in chosen.itertuples():
             x0, y0, x1, y1 = row.box
             points = np.array([[(x0 + x1) / 2, (y0 + y1) / 2], *np.reshape(row.landmarks, (6, 2))])
-            faces.append(Known(load_image(dataset.root / row.path), points, x1 - x0, row.score))
+            known = Known(load_image(dataset.root / row.path), points, x1 - x0, row.score)
+            faces.append(steadied(detector, known, looks, rng) if looks else known)
     return faces
+
+
+MIRRORED = [0, 2, 1, 3, 4, 6, 5]
+"""The points of a face in the mirror: right and left eye and ear change places."""
+
+
+def steadied(detector: FaceDetector, known: Known, looks: int, rng: np.random.Generator) -> Known:
+    """The face where the mean of several looks has it, each moved a little, half of them mirrored.
+
+    One look alone depends on where its view is centred, by about a pixel of `FACE`.
+    """
+    found = []
+    width = known.picture.shape[1]
+    mirror = np.ascontiguousarray(known.picture[:, ::-1])
+    for look in range(looks):
+        picture, points = known.picture, known.points
+        if look % 2:
+            picture, points = mirror, ([width, 0] + [-1, 1] * points)[MIRRORED]
+        pyramid = Pyramid(picture, (width, len(picture)))
+        eyes = complex(*(points[2] - points[1]))
+        away = complex(*rng.normal(0, 0.05 * known.side, 2))
+        turn = FACE / known.side * eyes.conjugate() / abs(eyes)
+        turn *= np.exp(rng.normal(0, 0.05) + 1j * rng.normal(0, 0.05))
+        view = View(complex(*points[0]) + away, complex(turn), (2 * FACE, 2 * FACE))
+        (candidates,) = detector._look(pyramid, [view])
+        near = [one for one in candidates if abs(one.centre - complex(*points[0])) < known.side / 4]
+        if near:
+            best = near[0]
+            seen = np.array([best.centre, *best.points]).view(np.float64).reshape(-1, 2)
+            if look % 2:
+                seen = ([width, 0] + [-1, 1] * seen)[MIRRORED]
+            found.append((seen, best.side))
+    if len(found) < looks / 2:
+        return known
+    points, sides = zip(*found, strict=True)
+    return replace(known, points=np.mean(points, axis=0), side=float(np.mean(sides)))
 
 
 def scenery(folder: Path) -> list[Image]:
