@@ -70,9 +70,14 @@ def main() -> None:
     parser.add_argument("--nobody", type=Path, required=True, help="photos without a face")
     parser.add_argument("--steps", type=int, default=3500, help="of training, all told")
     parser.add_argument("--faces", type=int, default=12000, help="of each dataset")
-    parser.add_argument("--looks", type=int, default=0, help="whose mean a face's place is")
     parser.add_argument(
-        "--begin", type=Path, help="a checkpoint whose averaged weights are begun with"
+        "--looks",
+        type=int,
+        default=0,
+        help="label each face with the mean landmarks of so many views; 0: with the dataset's own",
+    )
+    parser.add_argument(
+        "--begin", type=Path, help="checkpoint whose averaged weights to start from"
     )
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()

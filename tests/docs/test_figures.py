@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from types import ModuleType
 
 import pytest
 
 from docs.documents import tool_named
+
+ROOT = Path(__file__).parents[2]
+RESULTS = ROOT / "benchmarks" / "results"
 
 
 @pytest.fixture(scope="module")
@@ -37,3 +42,22 @@ def test_other_sets_come_first(tool: ModuleType) -> None:
         "",
         "Calibrated without a set, coverage is that of the set's calibration and validation parts.",
     ]
+
+
+def test_the_figures_are_those_of_the_weights_that_ship() -> None:
+    lines = (ROOT / "src/agelens/weights/SHA256SUMS").read_text("utf-8").splitlines()
+    locked = {name: digest for digest, name in (line.split("  ") for line in lines)}
+    for path in RESULTS.glob("*-test.json"):
+        report = json.loads(path.read_text("utf-8"))
+        assert report["model_sha256"] == locked[f"age-{report['model']}.onnx"], path.name
+
+
+def test_the_intervals_of_light_hold_what_they_say_and_are_no_wider_than_needed() -> None:
+    left_out = json.loads((RESULTS / "light-left-out.json").read_text("utf-8"))["sources"]
+    for name, source in (("light-test", "UTKFace"), ("light-on-APPA-REAL", "APPA-REAL")):
+        report = json.loads((RESULTS / f"{name}.json").read_text("utf-8"))
+        figures = report["overall"]
+        assert 0.88 <= figures["coverage"]["value"] <= 0.92
+        assert figures["width"]["value"] <= 4.6 * figures["mae"]["value"]
+        assert left_out[source]["without it"]["covered"] >= 0.86
+        assert report["groups"]["age"]["10-19"]["coverage"]["value"] >= 0.85
