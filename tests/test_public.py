@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import agelens
+from agelens import __main__
 
 SOURCE = Path(agelens.__file__).parent
 HEAVY = {"torch", "torchvision", "timm", "lightning", "pandas", "pyarrow", "fairlearn", "pydantic"}
@@ -33,6 +35,29 @@ def test_the_tracker_is_public_with_its_extra() -> None:
     pytest.importorskip("trackers")
     assert agelens.FaceTracker.__name__ == "FaceTracker"
     assert agelens.TrackedFace.__name__ == "TrackedFace"
+
+
+def test_importing_the_package_loads_what_is_used_only() -> None:
+    code = (
+        "import sys, agelens; print({'numpy', 'cv2', 'onnxruntime', 'PIL'} & set(sys.modules)); "
+        "agelens.AgeEstimator; print('numpy' in sys.modules, sorted(dir(agelens))[:2])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == ["set()", "True ['AgeCheck', 'AgeEstimator']"]
+    with pytest.raises(AttributeError, match="no attribute 'Ages'"):
+        agelens.Ages  # noqa: B018
+
+
+@pytest.mark.parametrize(("given", "used"), [(None, "1"), ("3", "3")])
+def test_the_command_starts_no_threads_for_matrix_products(
+    given: str | None, used: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name, seen = "OPENBLAS_NUM_THREADS", []
+    monkeypatch.setenv(name, "")  # so that it is as before in the end
+    monkeypatch.delenv(name) if given is None else monkeypatch.setenv(name, given)
+    monkeypatch.setattr(__main__, "run", lambda: seen.append(os.environ[name]))
+    __main__._run()
+    assert seen == [used]
 
 
 def test_every_error_is_an_agelens_error() -> None:

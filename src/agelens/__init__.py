@@ -8,7 +8,6 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from agelens.decide import AgeCheck, Decision
 from agelens.errors import (
     AgelensError,
     CheckpointError,
@@ -23,16 +22,17 @@ from agelens.errors import (
     UnreadableImageError,
     VideoError,
 )
-from agelens.estimator import AgeEstimator
-from agelens.faces import Faces
-from agelens.pipeline.detect import FaceDetector
-from agelens.pipeline.images import load_image
-from agelens.pipeline.model import AgeModel
-from agelens.types import Box, Detection, Face, Interval, Landmarks, Point, Quality
 
 if TYPE_CHECKING:
+    from agelens.decide import AgeCheck, Decision
     from agelens.draw import draw_faces
+    from agelens.estimator import AgeEstimator
     from agelens.explain import Explanation, explain_faces
+    from agelens.faces import Faces
+    from agelens.pipeline.detect import FaceDetector
+    from agelens.pipeline.images import load_image
+    from agelens.pipeline.model import AgeModel
+    from agelens.types import Box, Detection, Face, Interval, Landmarks, Point, Quality
     from agelens.video.tracker import FaceTracker, TrackedFace
 
 __all__ = [
@@ -72,23 +72,35 @@ __all__ = [
 __version__ = "0.1.0"
 
 
-_LATER = {
-    "Explanation": "explain",
-    "FaceTracker": "video.tracker",
-    "TrackedFace": "video.tracker",
-    "draw_faces": "draw",
-    "explain_faces": "explain",
+_MODULES = {
+    "decide": ("AgeCheck", "Decision"),
+    "draw": ("draw_faces",),
+    "estimator": ("AgeEstimator",),
+    "explain": ("Explanation", "explain_faces"),
+    "faces": ("Faces",),
+    "pipeline.detect": ("FaceDetector",),
+    "pipeline.images": ("load_image",),
+    "pipeline.model": ("AgeModel",),
+    "types": ("Box", "Detection", "Face", "Interval", "Landmarks", "Point", "Quality"),
+    "video.tracker": ("FaceTracker", "TrackedFace"),
 }
+_MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
 
 
 def __getattr__(name: str) -> Any:
-    """What few processes need, when it is used; the tracker's packages are ``agelens[video]``'s."""
-    if name not in _LATER:
+    """A public name, imported when it is used; the tracker's packages are ``agelens[video]``'s."""
+    if name not in _MODULE_OF:
         raise AttributeError(f"module 'agelens' has no attribute {name!r}")
     try:
-        module = import_module(f"agelens.{_LATER[name]}")
+        module = import_module(f"agelens.{_MODULE_OF[name]}")
     except ModuleNotFoundError as error:
+        if name not in _MODULES["video.tracker"]:
+            raise
         raise MissingExtraError(
             f"{name} needs {error.name}: pip install 'agelens[video]'"
         ) from error
-    return getattr(module, name)
+    return globals().setdefault(name, getattr(module, name))
+
+
+def __dir__() -> list[str]:
+    return __all__

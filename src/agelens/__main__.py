@@ -8,6 +8,13 @@ import threading
 from agelens.cli import main as run
 
 
+def _run() -> None:
+    # A thread for each processor would wait for products of large matrices, which no command has;
+    # before numpy and OpenCV are imported.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    run()
+
+
 def main() -> None:
     """Run the installed command, and end its process.
 
@@ -17,7 +24,7 @@ def main() -> None:
     way; so it does after ``python -m agelens``, which may run inside a profiler or a debugger.
     """
     try:
-        run()
+        _run()
     except SystemExit as done:
         if threading.active_count() > 1 or not isinstance(done.code, int):
             raise
@@ -29,4 +36,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run()
+    _run()

@@ -15,7 +15,6 @@ from agelens import __version__
 from agelens.cli.common import app as _app
 from agelens.errors import AgelensError, MissingExtraError
 from agelens.files import on_one_line
-from agelens.pipeline.formats import silence_libtiff
 
 __all__ = ["app", "main"]
 MODULES = {
@@ -80,6 +79,8 @@ def _main(
 
 def main() -> None:
     """The `agelens` command. Errors become a sentence and an exit code here, and only here."""
+    from agelens.pipeline.formats import silence_libtiff  # it brings numpy: see __main__
+
     warnings.filterwarnings("ignore", module=r"PIL\.")  # what is broken beside the pixels
     silence_libtiff()
     for stream in (sys.stdout, sys.stderr):  # names may hold what the terminal cannot show
