@@ -79,6 +79,8 @@ def main() -> None:
     parser.add_argument(
         "--begin", type=Path, help="checkpoint whose averaged weights to start from"
     )
+    parser.add_argument("--mistakes", type=Path, help="views of what is no face (mistakes.py)")
+    parser.add_argument("--rate", type=float, default=RATE, help="highest learning rate")
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
@@ -105,10 +107,11 @@ def main() -> None:
     faces = known_faces(options.data, options.faces, np.random.default_rng(0), options.looks)
     saved = started = time.monotonic()
     means: dict[str, float] = {}
-    made = batches(faces, scenery(options.nobody), network.plan.stride, seed=step)
+    mistakes = dict(np.load(options.mistakes)) if options.mistakes else None
+    made = batches(faces, scenery(options.nobody), network.plan.stride, step, mistakes)
     while step < options.steps:
         done = step / options.steps
-        rate = RATE * min(1, (step + 1) / WARM_UP) * 0.5 * (1 + math.cos(math.pi * done))
+        rate = options.rate * min(1, (step + 1) / WARM_UP) * 0.5 * (1 + math.cos(math.pi * done))
         for group in optimiser.param_groups:
             group["lr"] = rate * group["factor"]
         # A step is a batch of close views and one of scenes.

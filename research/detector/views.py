@@ -6,7 +6,7 @@ view. That is the truth for every other view of the same face: smaller, turned, 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -20,6 +20,8 @@ from agelens.pipeline.images import load_image
 from agelens.pipeline.views import Pyramid, View
 
 Image = NDArray[np.uint8]
+Shown = tuple[Image, list[tuple[NDArray[np.float64], float, float]]]
+"""A view, and of each face in it the points ``[7, 2]``, the side of the box, and the score."""
 SMALLEST, LARGEST = 5.0, 110.0
 """Sides of faces in scenes, in pixels of the view."""
 CLOSE = 128
@@ -28,6 +30,7 @@ SCENES = (128, 160, 192, 256)
 """Sides of views of many: were all alike, sizes of faces would be guessed from the view's."""
 PIXELS = 16 * 192**2
 """Of a batch."""
+MISTAKES = 0.4
 LEAST_BESIDE = 12
 """Pixels of a piece beside a face; where there are fewer, a photo without a face stands for it."""
 
@@ -251,9 +254,7 @@ def spoiled(view: Image, rng: np.random.Generator) -> Image:
     return view
 
 
-def close_view(
-    faces: Sequence[Known], rng: np.random.Generator
-) -> tuple[Image, list[tuple[NDArray[np.float64], float, float]]]:
+def close_view(faces: Sequence[Known], rng: np.random.Generator) -> Shown:
     """One face: as the second look has it, or in a picture that it fills more or less."""
     known = faces[rng.integers(len(faces))]
     if rng.random() < 0.6:  # from a candidate that was not quite right
@@ -277,7 +278,7 @@ def close_view(
 
 def scene(
     faces: Sequence[Known], nobody: Sequence[Image], extent: int, rng: np.random.Generator
-) -> tuple[Image, list[tuple[NDArray[np.float64], float, float]]]:
+) -> Shown:
     """Up to eight faces of any sizes, or none."""
     view = np.ascontiguousarray(background(faces, nobody, extent, rng))
     shown: list[tuple[NDArray[np.float64], float, float]] = []
@@ -334,21 +335,47 @@ def targets(
     return scores, values
 
 
+def moved(view: Image, rng: np.random.Generator) -> Image:
+    """A view from a little elsewhere, mirrored or not, and as a camera might have had it."""
+    matrix = np.column_stack([np.eye(2) * np.exp(rng.normal(0, 0.08)), rng.normal(0, 4, 2)])
+    found = cv2.warpAffine(view, matrix, view.shape[1::-1])
+    return spoiled(found[:, ::-1] if rng.random() < 0.5 else found, rng)
+
+
 def batches(
-    faces: Sequence[Known], nobody: Sequence[Image], stride: int, seed: int
+    faces: Sequence[Known],
+    nobody: Sequence[Image],
+    stride: int,
+    seed: int,
+    mistakes: Mapping[str, NDArray[np.uint8]] | None = None,
 ) -> Iterator[tuple[Image, NDArray[np.float32], NDArray[np.float32]]]:
-    """Views, scores and values, without end: close views and scenes in turn."""
+    """Views, scores and values, without end: close views and scenes in turn.
+
+    Args:
+        faces: that are seen.
+        nobody: photos without a face.
+        stride: from one anchor to the next, in pixels.
+        seed: of what is drawn.
+        mistakes: by their side, views ``[N, side, side, 3]`` of what was taken for a face and is
+            none: `MISTAKES` of all views of that side.
+    """
     rng = np.random.default_rng(seed)
+    known = mistakes or {}
+
+    def made(side: int, *, close: bool) -> Shown:
+        wrong = known.get(str(side))
+        if wrong is not None and rng.random() < MISTAKES:
+            return moved(wrong[rng.integers(len(wrong))], rng), []
+        return close_view(faces, rng) if close else scene(faces, nobody, side, rng)
+
     while True:
         extent = int(rng.choice(SCENES))
-        yield _batch([close_view(faces, rng) for _ in range(PIXELS // CLOSE**2)], stride)
-        yield _batch(
-            [scene(faces, nobody, extent, rng) for _ in range(PIXELS // extent**2)], stride
-        )
+        for side, close in ((CLOSE, True), (extent, False)):
+            yield _batch([made(side, close=close) for _ in range(PIXELS // side**2)], stride)
 
 
 def _batch(
-    made: Sequence[tuple[Image, Sequence[tuple[NDArray[np.float64], float, float]]]], stride: int
+    made: Sequence[Shown], stride: int
 ) -> tuple[Image, NDArray[np.float32], NDArray[np.float32]]:
     views, shown = zip(*made, strict=True)
     scores, values = zip(*(targets(each, len(views[0]), stride) for each in shown), strict=True)
