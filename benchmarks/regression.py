@@ -19,11 +19,10 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from side_by_side import one_face, six_faces
+from side_by_side import one_face, six_faces, twelve_megapixels
 
 from agelens.benchmark.machine import machine
 from agelens.files import write_json
@@ -63,13 +62,6 @@ def put(what: str, folder: Path) -> Path:
     file.write_bytes(subprocess.run(archive, check=True, capture_output=True).stdout)
     zipfile.ZipFile(file).extractall(folder)
     return folder / "src"
-
-
-def twelve_megapixels(photo: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """4000 x 3000: the portrait's upper part, with a face of some 900 pixels."""
-    height, width = photo.shape[:2]
-    large = cv2.resize(photo, (4000, round(4000 * height / width)), interpolation=cv2.INTER_CUBIC)
-    return np.ascontiguousarray(large[:3000])
 
 
 def interval(ratios: NDArray[np.float64]) -> list[float]:

@@ -9,8 +9,8 @@ from agelens.cli import main as run
 
 
 def _run() -> None:
-    # A thread for each processor would wait for products of large matrices, which no command has;
-    # before numpy and OpenCV are imported.
+    # OpenBLAS starts a thread for each processor, which only products of large matrices are faster
+    # with; no command has any. To be set before numpy and OpenCV are imported.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     run()
 

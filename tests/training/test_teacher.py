@@ -13,12 +13,13 @@ from torch.utils.data import DataLoader
 
 from agelens.data.bands import bands_of
 from agelens.data.manifest import Dataset
-from agelens.pipeline.model import file_of
-from agelens.training.crops import CropDataset, aligned_crops
+from agelens.training.crops import (
+    CropDataset,
+    aligned_crops,
+)
 from agelens.training.export import export
 from agelens.training.losses import expected_age
 from agelens.training.module import AgeModule, load_checkpoint
-from agelens.training.recipe import Recipe
 from agelens.training.teacher import Teacher
 from training.conftest import TINY
 
@@ -55,21 +56,6 @@ def test_a_model_file_teaches_what_its_run_does(
     torch.testing.assert_close(distribution, expected, atol=1e-4, rtol=0)
     wanted = functional.normalize(pooled.mean(0))
     torch.testing.assert_close(features, wanted, atol=1e-3, rtol=0)
-
-
-def test_teachers_are_averaged_by_their_shares(tmp_path: Path) -> None:
-    images = torch.randint(0, 256, (2, 3, 32, 32), dtype=torch.uint8)
-    crops = images.permute(0, 2, 3, 1).numpy()
-    models = [file_of("light"), file_of("open")]
-    one, two = (Teacher([], tmp_path, crops, models=[model])(images)[0] for model in models)
-    both = Teacher([], tmp_path, crops, models=models, shares=[3, 1])(images)[0]
-    assert (one - two).abs().max() > 1e-3
-    torch.testing.assert_close(both, 0.75 * one + 0.25 * two)
-
-
-def test_a_share_for_each_teacher() -> None:
-    with pytest.raises(ValueError, match="one number for each teacher"):
-        Recipe(name="shares", teacher={"models": ["light", "open"], "shares": [1]})
 
 
 def test_a_distilled_network_believes_its_teacher(

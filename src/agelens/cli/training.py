@@ -122,16 +122,10 @@ def export(
     ] = None,
     flip: Annotated[bool, typer.Option("--flip", help="Average with the mirror image.")] = False,
     int8: Annotated[bool, typer.Option("--int8", help="Quantise to 8 bits.")] = False,
-    size: Annotated[
-        int | None,
-        typer.Option(min=32, help="Side of the crops it reads. [default: as it was trained]"),
-    ] = None,
 ) -> None:
     """Write a checkpoint as the one model file that everything else uses."""
     from agelens.training.export import export as run
 
     with progress_bar("Exporting") as bar:
-        difference = run(
-            checkpoint, output, data, flip=flip, int8=int8, size=size, progress=updater(bar)
-        )
+        difference = run(checkpoint, output, data, flip=flip, int8=int8, progress=updater(bar))
     typer.echo(f"{output}: within {difference:.1e} years of torch")

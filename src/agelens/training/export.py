@@ -41,7 +41,6 @@ def export(
     *,
     flip: bool = False,
     int8: bool = False,
-    size: int | None = None,
     progress: Progress = silent,
 ) -> float:
     """Write the model file.
@@ -56,8 +55,6 @@ def export(
             the checkpoint was trained on, where it was then.
         flip: average each crop with its mirror image, inside the graph.
         int8: quantise the checked file, with ranges from training crops; see `quantise`.
-        size: side in pixels of the crops that the file reads; by default the one that it was
-            trained at. A little less is faster, for a little more error.
         progress: called with the number of crops done and their total, for each pass anew.
 
     Returns:
@@ -71,7 +68,7 @@ def export(
     """
     module = load_checkpoint(checkpoint)
     recipe, about = module.recipe, module.hparams["about"]
-    size = size or recipe.model.size
+    size = recipe.model.size
     dataset = Dataset.load(data or Path(about["data"]))
     inputs = Inputs([checkpoint, *dataset.files()])
     inputs.refuse(target)

@@ -187,7 +187,7 @@ def _module(
     if checkpoints or files:
         modules = [load_checkpoint(path) for path in checkpoints]
         ranges = calibration_crops(crops, MARGIN)
-        teacher = Teacher(modules, run, ranges, models=files, shares=recipe.teacher.shares)
+        teacher = Teacher(modules, run, ranges, models=files)
     weights: Tensor | None = None
     if recipe.imbalance.weights == "sqrt_lds":
         weights = torch.from_numpy(sqrt_lds_weights(labels, CLASSES)).float()

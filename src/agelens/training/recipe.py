@@ -73,25 +73,18 @@ class Teacher(_Section):
     """Trained networks that this one imitates; see `agelens.training.teacher`.
 
     `runs` are names of other runs, `models` names of shipped models or model files (.onnx); see
-    `agelens.training.references`. Several are averaged, weighted by `shares`, those of `models`
-    first, or alike. The loss is `weight` times the distance from their distribution and 1 -
-    `weight` times that from the label, and `feature_weight` times that of the pooled features'
-    direction, through a linear projection, from theirs. Without either there is no teacher.
+    `agelens.training.references`. Several are averaged. The loss is `weight` times the distance
+    from their distribution and 1 - `weight` times that from the label, and `feature_weight` times
+    that of the pooled features' direction, through a linear projection, from theirs. Without either
+    there is no teacher.
     """
 
     old_names = {"share": "weight"}
 
     runs: list[str] = []
     models: list[str] = []
-    shares: list[Annotated[float, Field(gt=0)]] = []
     weight: Fraction = 0.5
     feature_weight: Weight = 2.0
-
-    @model_validator(mode="after")
-    def _one_share_each(self) -> Teacher:
-        if self.shares and len(self.shares) != len(self.models) + len(self.runs):
-            raise ValueError("teacher.shares has one number for each teacher, or none")
-        return self
 
 
 class Imbalance(_Section):

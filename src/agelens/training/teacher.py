@@ -37,7 +37,6 @@ class Teacher:
         folder: where the ONNX copies are kept.
         crops: RGB uint8 ``[N, S, S, 3]``, training crops to find the ranges of 8 bits on.
         models: model files that teach too.
-        shares: weights of the models' and then of the modules' distributions; alike by default.
     """
 
     def __init__(
@@ -47,7 +46,6 @@ class Teacher:
         crops: NDArray[np.uint8],
         *,
         models: Sequence[Path] = (),
-        shares: Sequence[float] = (),
     ) -> None:
         self._graphs = [_Graph(module.net).eval() for module in modules]
         self._sizes = [module.recipe.model.size for module in modules]
@@ -56,8 +54,6 @@ class Teacher:
         self._files = [
             _ModelFile(path, folder / f"teacher-file-{i}.onnx") for i, path in enumerate(models)
         ]
-        weights = torch.tensor(shares or [1.0] * (len(models) + len(modules)))
-        self._shares = weights / weights.sum()
         widths = [module.net.features for module in modules]
         self.features = sum(widths) + sum(file.features for file in self._files)
 
@@ -83,8 +79,7 @@ class Teacher:
                 answers.append(list(self._graphs[index].to(images.device)(crops)))
         distributions, features = zip(*answers, strict=True)
         directions = [functional.normalize(part) for part in features]
-        mean = torch.einsum("t,tnk->nk", self._shares.to(images.device), torch.stack(distributions))
-        return mean, functional.normalize(torch.cat(directions, 1))
+        return torch.stack(distributions).mean(0), functional.normalize(torch.cat(directions, 1))
 
     def _session(self, index: int) -> onnxruntime.InferenceSession:
         path = self._folder / f"teacher-{index}.onnx"
