@@ -1,1 +1,1 @@
-"""A smaller detector that BlazeFace teaches: a study, see README.md."""
+"""A detector that BlazeFace teaches: a study, see README.md."""

@@ -2,16 +2,18 @@
 
     python -m research.detector.missed DATA [DATA ...] --nobody PHOTOS [--network RUN/detector.onnx]
 
-With `--network` a small network is the detector. DATA are prepared datasets; of the validation part
-of each, the same pictures are looked at as they are, turned, small on a plain ground, and in bad
-conditions (severity 3). PHOTOS is described in README.md.
+With `--network` another network is the detector's. DATA are prepared datasets; of the validation
+part of each, the same pictures are looked at as they are, turned, small on a plain ground, and in
+bad conditions (severity 3). PHOTOS is described in README.md.
 """
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
+from unittest import mock
 
 import cv2
 import numpy as np
@@ -19,10 +21,9 @@ from numpy.typing import NDArray
 
 from agelens.data.manifest import Dataset
 from agelens.evaluation.robustness.corruptions import corrupt
+from agelens.pipeline import detect
 from agelens.pipeline.detect import FaceDetector
 from agelens.pipeline.images import load_image
-
-from .alone import alone
 
 Image = NDArray[np.uint8]
 CONDITIONS = ("low_light", "contrast", "gaussian_noise", "shot_noise", "jpeg", "over_exposure")
@@ -57,13 +58,15 @@ def main() -> None:
     parser.add_argument("--network", type=Path, help="in BlazeFace's place")
     parser.add_argument("--sample", type=int, default=200, help="pictures of each set")
     options = parser.parse_args()
-    with alone(options.network):
-        count(options.data, options.nobody, options.sample)
+    network = mock.patch.object(detect, "shipped", return_value=options.network)
+    with network if options.network else nullcontext():
+        detector = FaceDetector(threads=1)
+    count(detector, options.data, options.nobody, options.sample)
 
 
-def count(data: Sequence[Path], nobody: Path, sample: int) -> None:
+def count(detector: FaceDetector, data: Sequence[Path], nobody: Path, sample: int) -> None:
     """Print the counts of the detector as it is."""
-    detector, rng = FaceDetector(threads=1), np.random.default_rng(0)
+    rng = np.random.default_rng(0)
     kinds: dict[str, Callable[[Image], Image]] = {"as they are": lambda picture: picture}
     for angle in (-40, 25, 40):
         kinds[f"turned by {angle} degrees"] = lambda picture, angle=angle: turned(picture, angle)

@@ -1,10 +1,10 @@
-"""What a small network is asked about, in its second look, where there is nobody.
+"""Where a network takes a second look, and there is nobody.
 
-    python -m research.detector.mistakes RUN/detector.onnx PHOTOS views.npz
+    python -m research.detector.mistakes RUN/detector.onnx PHOTOS views.npy
 
 PHOTOS is a folder of photos without a face (see README.md). The detector looks at each photo, and
 at parts of it, each shown as if it were a picture; every view of a candidate is kept. The network
-is then taught with ``teach.py --mistakes views.npz`` that there is nothing.
+is then taught with ``teach.py --mistakes views.npy`` that there is nothing.
 """
 
 from __future__ import annotations
@@ -13,16 +13,17 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 from numpy.typing import NDArray
 
 from agelens.files import atomic_path
-from agelens.pipeline.detect import FACE, SURROUNDINGS, FaceDetector
+from agelens.pipeline import detect
+from agelens.pipeline.detect import FaceDetector
 from agelens.pipeline.views import Pyramid, View
 
-from .alone import alone
-from .views import _enlarged, _part, scenery
+from .views import CLOSE, _enlarged, _part, scenery
 
 PARTS = 12
 """Of each photo."""
@@ -31,12 +32,12 @@ SIDES = (128, 640)
 
 
 class Recorder(FaceDetector):
-    """The detector; it keeps the views of its second look, by their sides in pixels."""
+    """The detector; it keeps the views of its second look."""
 
     def __init__(self) -> None:
         super().__init__(threads=1)
         self._refines = False
-        self.views: dict[int, list[NDArray[np.uint8]]] = {n * FACE: [] for n in SURROUNDINGS}
+        self.views: list[NDArray[np.uint8]] = []
 
     def _refined(self, *arguments: Any) -> Any:
         self._refines = True
@@ -48,33 +49,28 @@ class Recorder(FaceDetector):
     def _look(self, pyramid: Pyramid, views: Sequence[View]) -> Any:
         if self._refines:
             pyramid.halve(min((view.scale for view in views), default=1.0))
-            for view in views:
-                self.views[view.size[0]].append(pyramid.pixels(view))
+            self.views += [pyramid.pixels(view) for view in views if view.size[0] == CLOSE]
         return super()._look(pyramid, views)
 
 
 def main() -> None:
+    """Write the views."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("network", type=Path)
     parser.add_argument("nobody", type=Path)
     parser.add_argument("target", type=Path)
-    parser.add_argument("--most", type=int, default=6000, help="views of each side")
     options = parser.parse_args()
     rng = np.random.default_rng(0)
-    with alone(options.network):
+    with mock.patch.object(detect, "shipped", return_value=options.network):
         recorder = Recorder()
-        for photo in scenery(options.nobody):
-            recorder.detect(photo)
-            whole = np.array([0, 0, *photo.shape[1::-1]])
-            for _ in range(PARTS):
-                recorder.detect(_enlarged(_part(photo, whole, rng), int(rng.integers(*SIDES))))
-    kept = {}
-    for side, views in recorder.views.items():
-        chosen = rng.permutation(len(views))[: options.most]
-        kept[str(side)] = np.stack([views[index] for index in chosen])
-        print(f"{len(views)} views of {side} pixels, {len(chosen)} kept")
+    for photo in scenery(options.nobody):
+        recorder.detect(photo)
+        whole = np.array([0, 0, *photo.shape[1::-1]])
+        for _ in range(PARTS):
+            recorder.detect(_enlarged(_part(photo, whole, rng), int(rng.integers(*SIDES))))
+    print(f"{len(recorder.views)} views")
     with atomic_path(options.target) as partial, partial.open("wb") as file:
-        np.savez(file, **kept)
+        np.save(file, np.stack(recorder.views))
 
 
 if __name__ == "__main__":

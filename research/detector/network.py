@@ -64,20 +64,6 @@ FULL = Plan(
     ),
     (Level((96, 96), (48, 48)), Level((64, 64), (32, 32)), Level((48,), (24,))),
 )
-SMALL = Plan(
-    32,
-    (
-        Level((), ()),
-        Level((48, 64), (12, 16)),
-        Level((96, 128), (24, 32)),
-        Level((144, 192, 256), (36, 48, 64)),
-        Level((384, 384), (96, 96)),
-    ),
-    (Level((96,), (48,)), Level((64, 64), (32, 32))),
-)
-"""The student: BlazeFace with half of its blocks, and anchors every 8 pixels instead of 4."""
-KEPT = ((), (0, 2), (0, 1), (0, 1, 2), (0, 1)), ((0,), (0, 1))
-"""Of each level of `FULL`, the blocks whose weights those of `SMALL` begin with."""
 
 
 def _halve(image: Tensor) -> Tensor:
@@ -180,20 +166,6 @@ def blazeface(path: Path) -> Network:
         if layer.weight.shape != weight.shape:
             raise ValueError(f"{path}: {node.name} is not as in BlazeFace full-range")
         layer.weight.data, layer.bias.data = weight, bias
-    return network
-
-
-def begun(teacher: Network) -> Network:
-    """A small network with the teacher's weights where it has the teacher's blocks."""
-    network = Network(SMALL)
-    network.stem.load_state_dict(teacher.stem.state_dict())
-    for part, kept in zip(("encoder", "decoder"), KEPT, strict=True):
-        for own, its, blocks in zip(getattr(network, part), getattr(teacher, part), kept):  # noqa: B905 - the teacher goes on
-            for block, index in zip(own, blocks, strict=True):
-                block.load_state_dict(its[index].state_dict())
-    for part in ("coarse", "fine"):
-        for own, its in zip(getattr(network, part), getattr(teacher, part)):  # noqa: B905
-            own.load_state_dict(its.state_dict())
     return network
 
 

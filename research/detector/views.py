@@ -6,8 +6,9 @@ view. That is the truth for every other view of the same face: smaller, turned, 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 
 import cv2
@@ -20,17 +21,24 @@ from agelens.pipeline.images import load_image
 from agelens.pipeline.views import Pyramid, View
 
 Image = NDArray[np.uint8]
-Shown = tuple[Image, list[tuple[NDArray[np.float64], float, float]]]
-"""A view, and of each face in it the points ``[7, 2]``, the side of the box, and the score."""
+Placed = tuple[NDArray[np.float64], float]
+"""Of a face in a view, the points ``[7, 2]`` and the side of the box."""
+Shown = tuple[Image, list[Placed]]
 SMALLEST, LARGEST = 5.0, 110.0
 """Sides of faces in scenes, in pixels of the view."""
-CLOSE = 128
+NOTHING = 0.45
+"""Of second looks, how many are at something that is no face."""
+MISTAKES = 0.5
+"""Of those, how many are at what a network took for one, if such views are given."""
+SCORE, PLAIN = 0.95, 8
+"""What is asked for a face; less for one of a smaller side than the latter, at least half of it."""
+CLOSE = 2 * FACE
 """Side of the views of one face, as the second look has them."""
-SCENES = (128, 160, 192, 256)
-"""Sides of views of many: were all alike, sizes of faces would be guessed from the view's."""
-PIXELS = 16 * 192**2
+PIXELS = 12 * 192**2
 """Of a batch."""
-MISTAKES = 0.4
+FIRST_LOOKS = (128, 128, 128, 160, 192, 256)
+"""Sides of views of whole pictures and of tiles: were all alike, sizes of faces would be guessed
+from the view's."""
 LEAST_BESIDE = 12
 """Pixels of a piece beside a face; where there are fewer, a photo without a face stands for it."""
 
@@ -43,13 +51,11 @@ class Known:
         picture: RGB uint8 ``[H, W, 3]``.
         points: ``[7, 2]``: the box's centre, then six keypoints.
         side: of the box.
-        score: BlazeFace's.
     """
 
     picture: Image
     points: NDArray[np.float64]
     side: float
-    score: float
 
 
 def known_faces(
@@ -72,7 +78,7 @@ def known_faces(
         for row in chosen.itertuples():
             x0, y0, x1, y1 = row.box
             points = np.array([[(x0 + x1) / 2, (y0 + y1) / 2], *np.reshape(row.landmarks, (6, 2))])
-            known = Known(load_image(dataset.root / row.path), points, x1 - x0, row.score)
+            known = Known(load_image(dataset.root / row.path), points, x1 - x0)
             faces.append(steadied(detector, known, looks, rng) if looks else known)
     return faces
 
@@ -231,6 +237,11 @@ def _faded(known: Known, shape: tuple[int, int]) -> Image:
     return faded
 
 
+def tilt(rng: np.random.Generator) -> float:
+    """How far a head is turned in the picture's plane, in radians."""
+    return float(rng.normal(0, 0.3) if rng.random() < 0.6 else rng.uniform(-0.9, 0.9))
+
+
 def spoiled(view: Image, rng: np.random.Generator) -> Image:
     """As a camera might have had it: light, contrast, noise, blur, compression; half untouched."""
     if rng.random() < 0.5:
@@ -254,26 +265,74 @@ def spoiled(view: Image, rng: np.random.Generator) -> Image:
     return view
 
 
-def close_view(faces: Sequence[Known], rng: np.random.Generator) -> Shown:
-    """One face: as the second look has it, or in a picture that it fills more or less."""
+def close_view(faces: Sequence[Known], nobody: Sequence[Image], rng: np.random.Generator) -> Shown:
+    """One face as the second look has it, from a candidate that was not quite right."""
     known = faces[rng.integers(len(faces))]
-    if rng.random() < 0.6:  # from a candidate that was not quite right
-        side = np.exp(rng.uniform(np.log(40), np.log(90)))
-        eyes = known.points[2] - known.points[1]
-        angle = rng.normal(0, 0.12) - np.arctan2(eyes[1], eyes[0])
-        matrix = placed(known, side, CLOSE / 2 + rng.normal(0, 0.06 * side, 2), angle)
+    side = CLOSE / 2 * np.exp(rng.normal(0, 0.12))
+    eyes = known.points[2] - known.points[1]
+    angle = rng.normal(0, 0.2) - np.arctan2(eyes[1], eyes[0])
+    matrix = placed(known, side, CLOSE / 2 + rng.normal(0, 0.06 * side, 2), angle)
+    if rng.random() < 0.4:
+        view = drawn(np.zeros((CLOSE, CLOSE, 3), np.uint8), known, matrix, over=False)
     else:
-        most = min(known.picture.shape[:2])
-        shown = np.exp(rng.uniform(np.log(min(0.9 * known.side, 0.7 * most)), np.log(most)))
-        room = np.array(known.picture.shape[1::-1]) - shown
-        around = known.points[0] - shown + 0.3 * known.side, known.points[0] - 0.3 * known.side
-        low, high = (np.clip(edge, 0, room) for edge in around)
-        scale = CLOSE / shown
-        shift = -scale * rng.uniform(np.minimum(low, high), np.maximum(low, high))
-        matrix, side = np.column_stack([scale * np.eye(2), shift]), scale * known.side
-    view = drawn(np.zeros((CLOSE, CLOSE, 3), np.uint8), known, matrix, over=False)
+        view = np.ascontiguousarray(background(faces, nobody, CLOSE, rng))
+        view = drawn(view, known, matrix, over=True, soft=rng.random() < 0.7)
     points = known.points @ matrix[:, :2].T + matrix[:, 2]
-    return spoiled(view, rng), [(points, side, known.score)]
+    if rng.random() < 0.5:
+        view = np.ascontiguousarray(view[:, ::-1])
+        points = ([CLOSE, 0] + [-1, 1] * points)[MIRRORED]
+    return spoiled(view, rng), [(points, side)]
+
+
+def filled(
+    faces: Sequence[Known], nobody: Sequence[Image], extent: int, rng: np.random.Generator
+) -> Shown:
+    """A picture that one face fills more or less, as the first look has it."""
+    known = faces[rng.integers(len(faces))]
+    height, width = known.picture.shape[:2]
+    longer = max(height, width)
+    shown = np.exp(rng.uniform(np.log(min(1.1 * known.side, longer)), np.log(1.3 * longer)))
+    scale = extent / shown
+    side = scale * known.side
+    reach = min(0.35 * extent, abs(extent - side) / 2 + 0.1 * side)
+    centre = extent / 2 + rng.uniform(-reach, reach, 2)
+    matrix = placed(known, side, centre, tilt(rng))
+    canvas = np.full((extent, extent, 3), rng.integers(0, 256, 3) * (rng.random() < 0.5), np.uint8)
+    if rng.random() < 0.6:
+        canvas = np.ascontiguousarray(background(faces, nobody, extent, rng))
+    view = drawn(canvas, known, matrix, over=True, soft=rng.random() < 0.5)
+    points = known.points @ matrix[:, :2].T + matrix[:, 2]
+    return spoiled(view, rng), [(points, side)]
+
+
+def mosaic(
+    faces: Sequence[Known], nobody: Sequence[Image], extent: int, rng: np.random.Generator
+) -> Shown:
+    """Whole pictures side by side: small faces with what is around them; some show nobody."""
+    count = int(rng.integers(2, 7))
+    view = np.zeros((extent, extent, 3), np.uint8)
+    shown: list[Placed] = []
+    edges = np.linspace(0, extent, count + 1).round().astype(int)
+    for top, bottom in pairwise(edges):
+        for left, right in pairwise(edges):
+            size = (int(right - left), int(bottom - top))
+            if rng.random() < 0.25:
+                photo = nobody[rng.integers(len(nobody))]
+                view[top:bottom, left:right] = cv2.resize(
+                    _part(photo, np.array([0, 0, *photo.shape[1::-1]]), rng),
+                    size,
+                    interpolation=cv2.INTER_AREA,
+                )
+                continue
+            known = faces[rng.integers(len(faces))]
+            height, width = known.picture.shape[:2]
+            ratio = np.array(size) / (width, height)
+            view[top:bottom, left:right] = cv2.resize(
+                known.picture, size, interpolation=cv2.INTER_AREA
+            )
+            points = known.points * ratio + (left, top)
+            shown.append((points, known.side * float(ratio.mean())))
+    return spoiled(view, rng), shown
 
 
 def scene(
@@ -281,13 +340,13 @@ def scene(
 ) -> Shown:
     """Up to eight faces of any sizes, or none."""
     view = np.ascontiguousarray(background(faces, nobody, extent, rng))
-    shown: list[tuple[NDArray[np.float64], float, float]] = []
+    shown: list[Placed] = []
     taken: list[NDArray[np.float64]] = []
     for _ in range(int(rng.choice([0, 1, 2, 4, 8], p=[0.4, 0.2, 0.1, 0.15, 0.15]))):
         known = faces[rng.integers(len(faces))]
         largest = min(LARGEST, 0.7 * extent)
         side = float(np.exp(rng.uniform(np.log(SMALLEST), np.log(largest))))
-        angle = rng.normal(0, 0.35)
+        angle = tilt(rng)
         centre = rng.uniform(0.3 * side, extent - 0.3 * side, 2)
         matrix = placed(known, side, centre, angle)
         height, width = known.picture.shape[:2]
@@ -301,17 +360,37 @@ def scene(
         taken.append(covered)
         view = drawn(view, known, matrix, over=True, soft=rng.random() < 0.6)
         points = known.points @ matrix[:, :2].T + matrix[:, 2]
-        shown.append((points, side, known.score))
+        shown.append((points, side))
     return spoiled(view, rng), shown
 
 
+def first_view(
+    faces: Sequence[Known], nobody: Sequence[Image], extent: int, rng: np.random.Generator
+) -> Shown:
+    """A picture, or a part of one, that a first look has."""
+    draw = rng.random()
+    if draw < 0.35:
+        return filled(faces, nobody, extent, rng)
+    if draw < 0.5:
+        return mosaic(faces, nobody, extent, rng)
+    if draw < 0.8:
+        return scene(faces, nobody, extent, rng)
+    photo = nobody[rng.integers(len(nobody))]
+    part = _part(photo, np.array([0, 0, *photo.shape[1::-1]]), rng)
+    side = int(extent * rng.choice([1, rng.uniform(0.3, 1)]))
+    x, y = rng.integers(extent - side + 1, size=2)
+    view = np.full((extent, extent, 3), rng.integers(0, 256, 3) * (rng.random() < 0.5), np.uint8)
+    view[y : y + side, x : x + side] = _enlarged(part, side)
+    return spoiled(view, rng), []
+
+
 def targets(
-    shown: Sequence[tuple[NDArray[np.float64], float, float]], side: int, stride: int
+    shown: Sequence[Placed], side: int, stride: int
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """What each anchor should answer.
 
-    Anchors near a face's centre have its score, those a little farther away are not asked (-1),
-    all others have none.
+    Anchors near a face's centre have a score, those a little farther away are not asked (-1), all
+    others have none.
 
     Returns:
         Scores ``[h, w]``, and values ``[h, w, 17]``: the sixteen of a box, and its side.
@@ -322,10 +401,10 @@ def targets(
     scores = np.zeros((count, count), np.float32)
     values = np.zeros((count, count, 17), np.float32)
     nearest = np.full((count, count), np.inf)
-    for points, size, score in shown:
-        away = np.hypot(*np.moveaxis(anchors - points[0], -1, 0)) / max(0.15 * size, 0.75 * stride)
+    for points, size in shown:
+        away = np.hypot(*np.moveaxis(anchors - points[0], -1, 0)) / (0.75 * stride)
         near = (away <= 1) & (away < nearest)
-        scores[near] = score
+        scores[near] = SCORE * min(1.0, max(0.5, size / PLAIN))
         scores[(away > 1) & (away <= 2) & (scores == 0)] = -1
         own = np.concatenate([points[:1], np.full((1, 2), size), points[1:]]) - np.where(
             np.arange(8)[:, None] == 1, 0, anchors[near][:, None]
@@ -347,7 +426,7 @@ def batches(
     nobody: Sequence[Image],
     stride: int,
     seed: int,
-    mistakes: Mapping[str, NDArray[np.uint8]] | None = None,
+    mistakes: Image | None = None,
 ) -> Iterator[tuple[Image, NDArray[np.float32], NDArray[np.float32]]]:
     """Views, scores and values, without end: close views and scenes in turn.
 
@@ -356,22 +435,23 @@ def batches(
         nobody: photos without a face.
         stride: from one anchor to the next, in pixels.
         seed: of what is drawn.
-        mistakes: by their side, views ``[N, side, side, 3]`` of what was taken for a face and is
-            none: `MISTAKES` of all views of that side.
+        mistakes: second looks ``[N, CLOSE, CLOSE, 3]`` at what was taken for a face and is none.
     """
     rng = np.random.default_rng(seed)
-    known = mistakes or {}
 
-    def made(side: int, *, close: bool) -> Shown:
-        wrong = known.get(str(side))
-        if wrong is not None and rng.random() < MISTAKES:
-            return moved(wrong[rng.integers(len(wrong))], rng), []
-        return close_view(faces, rng) if close else scene(faces, nobody, side, rng)
+    def close() -> Shown:
+        if rng.random() >= NOTHING:
+            return close_view(faces, nobody, rng)
+        if mistakes is not None and rng.random() < MISTAKES:
+            return moved(mistakes[rng.integers(len(mistakes))], rng), []
+        return spoiled(background(faces, nobody, CLOSE, rng), rng), []
 
     while True:
-        extent = int(rng.choice(SCENES))
-        for side, close in ((CLOSE, True), (extent, False)):
-            yield _batch([made(side, close=close) for _ in range(PIXELS // side**2)], stride)
+        side = int(rng.choice(FIRST_LOOKS))
+        yield _batch([close() for _ in range(PIXELS // CLOSE**2)], stride)
+        yield _batch(
+            [first_view(faces, nobody, side, rng) for _ in range(PIXELS // side**2)], stride
+        )
 
 
 def _batch(
