@@ -1,4 +1,4 @@
-"""Teach BlazeFace to find faces in views without a border, small ones and badly lit ones.
+"""Fine-tune BlazeFace to find faces in views without a border, small ones and badly lit ones.
 
     git show ab68439:src/agelens/weights/blazeface.onnx > blazeface.onnx
     python -m research.detector.teach blazeface.onnx RUN DATA [DATA ...] --nobody PHOTOS
@@ -6,8 +6,8 @@
 DATA are prepared datasets, PHOTOS a folder of photos in which there is nobody (see README.md). The
 network begins with BlazeFace's own weights and learns from made views; where BlazeFace is sure in a
 second look, its landmarks stay. RUN holds the log, the checkpoint, from which the same command goes
-on, and in the end ``detector.onnx``, whose weights are means of BlazeFace's and of the taught ones:
-so it keeps what no made view shows, faces above a body.
+on, and in the end ``detector.onnx``, with averages of BlazeFace's and of the fine-tuned weights: so
+it keeps what no made view shows, such as faces above a body.
 """
 
 from __future__ import annotations
@@ -41,11 +41,11 @@ SAVED_EVERY = 120
 """Seconds."""
 POINT_WEIGHT = 4.0
 UNKNOWN = 0.5
-"""BlazeFace's score of a face in a picture that nobody has marked: nothing is asked there."""
-TAUGHT = 0.4
-"""Of each weight in the file, the taught network's share; the rest is BlazeFace's own."""
+"""Where BlazeFace has a higher score than this, and no face is known, may be one: no loss there."""
 SURE = 0.8
-"""And of a face in a second look whose landmarks are to stay."""
+"""In a second look, where BlazeFace has a higher score than this, its landmarks are the labels."""
+SHARE = 0.4
+"""Of the fine-tuned weights in the average."""
 
 
 def loss_of(network: Network, views: Tensor, scores: Tensor, values: Tensor) -> dict[str, Tensor]:
@@ -84,9 +84,6 @@ def main() -> None:
         help="label each face with the mean landmarks of so many views; 0: with the dataset's own",
     )
     parser.add_argument(
-        "--begin", type=Path, help="checkpoint whose averaged weights to start from"
-    )
-    parser.add_argument(
         "--mistakes", type=Path, help="second looks at what is no face (mistakes.py)"
     )
     parser.add_argument("--rate", type=float, default=RATE, help="highest learning rate")
@@ -99,8 +96,6 @@ def main() -> None:
     checkpoint = options.run / "checkpoint.pt"
     teacher = blazeface(options.teacher)
     network = copy.deepcopy(teacher).to(memory_format=torch.channels_last)
-    if options.begin:
-        network.load_state_dict(torch.load(options.begin, weights_only=True)["averaged"])
     averaged = copy.deepcopy(network)
     heads = [*network.scores.parameters(), *network.boxes.parameters()]
     others = [p for p in network.parameters() if all(p is not own for own in heads)]
@@ -171,7 +166,7 @@ def main() -> None:
             print(json.dumps(line), flush=True)
     notice = "from MediaPipe BlazeFace full-range (Google, Apache-2.0); see NOTICE of agelens"
     mixed = {
-        name: torch.lerp(own, averaged.state_dict()[name], TAUGHT)
+        name: torch.lerp(own, averaged.state_dict()[name], SHARE)
         for name, own in teacher.state_dict().items()
     }
     teacher.load_state_dict(mixed)
