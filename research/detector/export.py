@@ -28,6 +28,10 @@ class _Graph:
         self.weights: list[onnx.TensorProto] = []
 
     def constant(self, values: NDArray[np.generic]) -> str:
+        if (
+            values.dtype == np.float32
+        ):  # as exact as BlazeFace's own; packs to two thirds of the size
+            values = values.astype(np.float16).astype(np.float32)
         name = f"constant_{len(self.weights)}"
         self.weights.append(numpy_helper.from_array(values, name))
         return name

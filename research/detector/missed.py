@@ -4,7 +4,9 @@
 
 With `--network` another network is the detector's. DATA are prepared datasets; of the validation
 part of each, the same pictures are looked at as they are, turned, small on a plain ground, and in
-bad conditions (severity 3). PHOTOS is described in README.md.
+bad conditions (severity 3); then on their sides and upside down, to see how often the main face's
+eyes are found that way, too. The photos are looked at as they are, reduced to 160 pixels, and some
+enlarged to 3,000. PHOTOS is described in README.md.
 """
 
 from __future__ import annotations
@@ -22,12 +24,26 @@ from numpy.typing import NDArray
 from agelens.data.manifest import Dataset
 from agelens.evaluation.robustness.corruptions import corrupt
 from agelens.pipeline import detect
-from agelens.pipeline.detect import FaceDetector
+from agelens.pipeline.detect import FaceDetector, main_face
 from agelens.pipeline.images import load_image
 
 Image = NDArray[np.uint8]
-CONDITIONS = ("low_light", "contrast", "gaussian_noise", "shot_noise", "jpeg", "over_exposure")
+CONDITIONS = (
+    "low_light",
+    "contrast",
+    "gaussian_noise",
+    "shot_noise",
+    "jpeg",
+    "over_exposure",
+    "colour_cast",
+)
 GROUND = (900, 600)
+SIDES = (160, 3000)
+"""To which photos are reduced and enlarged, in pixels of the longer side."""
+ASKEW = 35
+"""Degrees."""
+ENLARGED = 60
+"""Photos that are."""
 
 
 def turned(picture: Image, angle: float) -> Image:
@@ -48,6 +64,23 @@ def small(picture: Image, side: int, rng: np.random.Generator) -> Image:
         picture, (side, side), interpolation=cv2.INTER_AREA
     )
     return ground
+
+
+def level(detector: FaceDetector, picture: Image, quarters: int) -> bool:
+    """Whether the main face of the turned picture has its eyes level, or nearly, as they were."""
+    turned = np.ascontiguousarray(np.rot90(picture, quarters))
+    face = main_face(detector.detect(turned), turned.shape[1], turned.shape[0])
+    if face is None:
+        return False
+    right, left, *_ = face.landmarks.to_array().view(np.complex128)[:, 0]
+    return bool(abs(np.angle((left - right) * 1j**quarters, deg=True)) < ASKEW)
+
+
+def resized(picture: Image, side: int) -> Image:
+    """The picture with a longer side of so many pixels."""
+    factor = side / max(picture.shape[:2])
+    way = cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC
+    return np.asarray(cv2.resize(picture, None, fx=factor, fy=factor, interpolation=way), np.uint8)
 
 
 def main() -> None:
@@ -72,6 +105,7 @@ def count(detector: FaceDetector, data: Sequence[Path], nobody: Path, sample: in
         kinds[f"turned by {angle} degrees"] = lambda picture, angle=angle: turned(picture, angle)
     for side in (110, 70):
         kinds[f"{side} pixels on 900 x 600"] = lambda picture, side=side: small(picture, side, rng)
+    kinds["a sixteenth of the light"] = lambda picture: picture // 16
     for kind in CONDITIONS:
         kinds[kind] = lambda picture, kind=kind: corrupt(picture, kind, 3, rng)
     sets = []
@@ -87,9 +121,19 @@ def count(detector: FaceDetector, data: Sequence[Path], nobody: Path, sample: in
             for pictures in sets
         ]
         print(f"{kind}: nobody in {missed} of {sample} each", flush=True)
+    for quarters in range(4):
+        right = [sum(level(detector, picture, quarters) for picture in each) for each in sets]
+        turn = f"turned by {90 * quarters} degrees"
+        print(f"{turn}: eyes found to be level in {right} of {sample} each", flush=True)
     photos = [load_image(path) for path in sorted(nobody.iterdir())]
     found = sum(bool(detector.detect(photo)) for photo in photos)
     print(f"photos without a face: somebody in {found} of {len(photos)}")
+    for side in SIDES:
+        some = photos
+        if side == max(SIDES):
+            some = [photos[k] for k in np.random.default_rng(3).permutation(len(photos))[:ENLARGED]]
+        found = sum(bool(detector.detect(resized(photo, side))) for photo in some)
+        print(f"the same at {side} pixels: somebody in {found} of {len(some)}")
 
 
 if __name__ == "__main__":

@@ -6,8 +6,9 @@
 DATA are prepared datasets, PHOTOS a folder of photos in which there is nobody (see README.md). The
 network begins with BlazeFace's own weights and learns from made views; where BlazeFace is sure in a
 second look, its landmarks stay. RUN holds the log, the checkpoint, from which the same command goes
-on, and in the end ``detector.onnx``, with averages of BlazeFace's and of the fine-tuned weights: so
-it keeps what no made view shows, such as faces above a body.
+on, and in the end ``detector.onnx`` and its weights, ``detector.pt``: averages of those that the
+run began with and of the fine-tuned ones. So it keeps what no made view shows, such as faces above
+a body.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ UNKNOWN = 0.5
 """Where BlazeFace has a higher score than this, and no face is known, may be one: no loss there."""
 SURE = 0.8
 """In a second look, where BlazeFace has a higher score than this, its landmarks are the labels."""
-SHARE = 0.4
+SHARE = 0.5
 """Of the fine-tuned weights in the average."""
 
 
@@ -86,6 +87,8 @@ def main() -> None:
     parser.add_argument(
         "--mistakes", type=Path, help="second looks at what is no face (mistakes.py)"
     )
+    parser.add_argument("--begin", type=Path, help="with the weights of an earlier detector.pt")
+    parser.add_argument("--share", type=float, default=SHARE, help="of the new weights, 0 to 1")
     parser.add_argument("--rate", type=float, default=RATE, help="highest learning rate")
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
@@ -95,7 +98,10 @@ def main() -> None:
     options.run.mkdir(parents=True, exist_ok=True)
     checkpoint = options.run / "checkpoint.pt"
     teacher = blazeface(options.teacher)
-    network = copy.deepcopy(teacher).to(memory_format=torch.channels_last)
+    first = copy.deepcopy(teacher)
+    if options.begin:
+        first.load_state_dict(torch.load(options.begin, weights_only=True))
+    network = copy.deepcopy(first).to(memory_format=torch.channels_last)
     averaged = copy.deepcopy(network)
     heads = [*network.scores.parameters(), *network.boxes.parameters()]
     others = [p for p in network.parameters() if all(p is not own for own in heads)]
@@ -166,11 +172,13 @@ def main() -> None:
             print(json.dumps(line), flush=True)
     notice = "from MediaPipe BlazeFace full-range (Google, Apache-2.0); see NOTICE of agelens"
     mixed = {
-        name: torch.lerp(own, averaged.state_dict()[name], SHARE)
-        for name, own in teacher.state_dict().items()
+        name: torch.lerp(own, averaged.state_dict()[name].contiguous(), options.share)
+        for name, own in first.state_dict().items()
     }
-    teacher.load_state_dict(mixed)
-    model = to_onnx(teacher.to(memory_format=torch.contiguous_format), {"notice": notice})
+    first.load_state_dict(mixed)
+    with atomic_path(options.run / "detector.pt") as partial:
+        torch.save(mixed, partial)
+    model = to_onnx(first, {"notice": notice})
     with atomic_path(options.run / "detector.onnx") as partial:
         onnx.save(model, partial)
 

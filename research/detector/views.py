@@ -32,6 +32,9 @@ MISTAKES = 0.5
 """Of those, how many are at what a network took for one, if such views are given."""
 SCORE, PLAIN = 0.95, 8
 """What is asked for a face; less for one of a smaller side than the latter, at least half of it."""
+UPSIDE_DOWN = 0.2
+"""Of the other second looks at nothing, and of pictures that one face fills, how many show a face
+upside down, which is to be none: it is looked for once more, in the picture turned."""
 CLOSE = 2 * FACE
 """Side of the views of one face, as the second look has them."""
 PIXELS = 12 * 192**2
@@ -243,7 +246,7 @@ def tilt(rng: np.random.Generator) -> float:
 
 
 def spoiled(view: Image, rng: np.random.Generator) -> Image:
-    """As a camera might have had it: light, contrast, noise, blur, compression; half untouched."""
+    """As a camera might have had it: light, colour, noise, blur, compression; half untouched."""
     if rng.random() < 0.5:
         return view
     if rng.random() < 0.5:
@@ -252,6 +255,11 @@ def spoiled(view: Image, rng: np.random.Generator) -> Image:
         contrast = np.exp(-abs(rng.normal(0, 0.8)))
         curve = (curve - 0.5) * contrast + 0.5 + rng.normal(0, 0.05)
         view = (curve.clip(0, 1) * 255).round().astype(np.uint8)[view]
+    if rng.random() < 0.3:
+        cast = view * rng.uniform(0.4, 1.4, 3) + rng.uniform(-15, 25)
+        view = cast.clip(0, 255).round().astype(np.uint8)
+    if rng.random() < 0.2:
+        view = np.round(view / np.exp(rng.uniform(0, 3.2))).astype(np.uint8)
     if rng.random() < 0.3:
         view = np.repeat(cv2.cvtColor(view, cv2.COLOR_RGB2GRAY)[..., None], 3, axis=2)
     if rng.random() < 0.3:
@@ -265,12 +273,20 @@ def spoiled(view: Image, rng: np.random.Generator) -> Image:
     return view
 
 
-def close_view(faces: Sequence[Known], nobody: Sequence[Image], rng: np.random.Generator) -> Shown:
-    """One face as the second look has it, from a candidate that was not quite right."""
+def close_view(
+    faces: Sequence[Known],
+    nobody: Sequence[Image],
+    rng: np.random.Generator,
+    upside_down: bool = False,
+) -> Shown:
+    """One face as the second look has it, from a candidate that was not quite right.
+
+    Upside down it counts as none.
+    """
     known = faces[rng.integers(len(faces))]
     side = CLOSE / 2 * np.exp(rng.normal(0, 0.12))
     eyes = known.points[2] - known.points[1]
-    angle = rng.normal(0, 0.2) - np.arctan2(eyes[1], eyes[0])
+    angle = rng.normal(0, 0.2) - np.arctan2(eyes[1], eyes[0]) + np.pi * upside_down
     matrix = placed(known, side, CLOSE / 2 + rng.normal(0, 0.06 * side, 2), angle)
     if rng.random() < 0.4:
         view = drawn(np.zeros((CLOSE, CLOSE, 3), np.uint8), known, matrix, over=False)
@@ -281,13 +297,14 @@ def close_view(faces: Sequence[Known], nobody: Sequence[Image], rng: np.random.G
     if rng.random() < 0.5:
         view = np.ascontiguousarray(view[:, ::-1])
         points = ([CLOSE, 0] + [-1, 1] * points)[MIRRORED]
-    return spoiled(view, rng), [(points, side)]
+    return spoiled(view, rng), [] if upside_down else [(points, side)]
 
 
 def filled(
     faces: Sequence[Known], nobody: Sequence[Image], extent: int, rng: np.random.Generator
 ) -> Shown:
     """A picture that one face fills more or less, as the first look has it."""
+    upside_down = rng.random() < UPSIDE_DOWN
     known = faces[rng.integers(len(faces))]
     height, width = known.picture.shape[:2]
     longer = max(height, width)
@@ -296,13 +313,13 @@ def filled(
     side = scale * known.side
     reach = min(0.35 * extent, abs(extent - side) / 2 + 0.1 * side)
     centre = extent / 2 + rng.uniform(-reach, reach, 2)
-    matrix = placed(known, side, centre, tilt(rng))
+    matrix = placed(known, side, centre, tilt(rng) + np.pi * upside_down)
     canvas = np.full((extent, extent, 3), rng.integers(0, 256, 3) * (rng.random() < 0.5), np.uint8)
     if rng.random() < 0.6:
         canvas = np.ascontiguousarray(background(faces, nobody, extent, rng))
     view = drawn(canvas, known, matrix, over=True, soft=rng.random() < 0.5)
     points = known.points @ matrix[:, :2].T + matrix[:, 2]
-    return spoiled(view, rng), [(points, side)]
+    return spoiled(view, rng), [] if upside_down else [(points, side)]
 
 
 def mosaic(
@@ -444,6 +461,8 @@ def batches(
             return close_view(faces, nobody, rng)
         if mistakes is not None and rng.random() < MISTAKES:
             return moved(mistakes[rng.integers(len(mistakes))], rng), []
+        if rng.random() < UPSIDE_DOWN:
+            return close_view(faces, nobody, rng, upside_down=True)
         return spoiled(background(faces, nobody, CLOSE, rng), rng), []
 
     while True:
