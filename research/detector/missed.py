@@ -38,12 +38,12 @@ CONDITIONS = (
     "colour_cast",
 )
 GROUND = (900, 600)
-SIDES = (160, 3000)
-"""To which photos are reduced and enlarged, in pixels of the longer side."""
-ASKEW = 35
-"""Degrees."""
-ENLARGED = 60
-"""Photos that are."""
+REDUCED, ENLARGED = 160, 3000
+"""Longer sides, in pixels, at which photos without a face are looked at besides their own."""
+FEW = 60
+"""Photos that are enlarged, which takes long."""
+MOST_ASKEW = 35
+"""Degrees between the eyes as they are found and as they are, where they count as found."""
 
 
 def turned(picture: Image, angle: float) -> Image:
@@ -67,13 +67,13 @@ def small(picture: Image, side: int, rng: np.random.Generator) -> Image:
 
 
 def level(detector: FaceDetector, picture: Image, quarters: int) -> bool:
-    """Whether the main face of the turned picture has its eyes level, or nearly, as they were."""
+    """Whether the main face's eyes are found turned as an upright picture was, by quarters."""
     turned = np.ascontiguousarray(np.rot90(picture, quarters))
     face = main_face(detector.detect(turned), turned.shape[1], turned.shape[0])
     if face is None:
         return False
     right, left, *_ = face.landmarks.to_array().view(np.complex128)[:, 0]
-    return bool(abs(np.angle((left - right) * 1j**quarters, deg=True)) < ASKEW)
+    return bool(abs(np.angle((left - right) * 1j**quarters, deg=True)) < MOST_ASKEW)
 
 
 def resized(picture: Image, side: int) -> Image:
@@ -124,16 +124,16 @@ def count(detector: FaceDetector, data: Sequence[Path], nobody: Path, sample: in
     for quarters in range(4):
         right = [sum(level(detector, picture, quarters) for picture in each) for each in sets]
         turn = f"turned by {90 * quarters} degrees"
-        print(f"{turn}: eyes found to be level in {right} of {sample} each", flush=True)
+        print(f"{turn}: eyes turned as much in {right} of {sample} each", flush=True)
     photos = [load_image(path) for path in sorted(nobody.iterdir())]
-    found = sum(bool(detector.detect(photo)) for photo in photos)
-    print(f"photos without a face: somebody in {found} of {len(photos)}")
-    for side in SIDES:
-        some = photos
-        if side == max(SIDES):
-            some = [photos[k] for k in np.random.default_rng(3).permutation(len(photos))[:ENLARGED]]
-        found = sum(bool(detector.detect(resized(photo, side))) for photo in some)
-        print(f"the same at {side} pixels: somebody in {found} of {len(some)}")
+    few = [photos[k] for k in np.random.default_rng(3).permutation(len(photos))[:FEW]]
+    for what, shown in (
+        ("as they are", photos),
+        (f"at {REDUCED} pixels", [resized(photo, REDUCED) for photo in photos]),
+        (f"at {ENLARGED} pixels", (resized(photo, ENLARGED) for photo in few)),
+    ):
+        found = [bool(detector.detect(photo)) for photo in shown]
+        print(f"photos without a face, {what}: somebody in {sum(found)} of {len(found)}")
 
 
 if __name__ == "__main__":

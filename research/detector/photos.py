@@ -67,9 +67,9 @@ def pictures(folder: Path) -> Iterator[tuple[str, bytes]]:
             with zipfile.ZipFile(path) as packed:
                 for name in sorted(packed.namelist()):
                     if Path(name).suffix.lower() in FORMATS:
-                        yield f"{path}/{name}", packed.read(name)
+                        yield name, packed.read(name)
         elif path.suffix.lower() in FORMATS and path.is_file() and not path.is_symlink():
-            yield str(path), path.read_bytes()
+            yield str(path.relative_to(folder)), path.read_bytes()
 
 
 def usable(content: bytes) -> NDArray[np.uint8] | None:

@@ -33,8 +33,8 @@ MISTAKES = 0.5
 SCORE, PLAIN = 0.95, 8
 """What is asked for a face; less for one of a smaller side than the latter, at least half of it."""
 UPSIDE_DOWN = 0.2
-"""Of the other second looks at nothing, and of pictures that one face fills, how many show a face
-upside down, which is to be none: it is looked for once more, in the picture turned."""
+"""Of the other second looks without a face, and of pictures that one face fills, how many show a
+face upside down. It is labelled as no face: the detector turns the picture to look for it."""
 CLOSE = 2 * FACE
 """Side of the views of one face, as the second look has them."""
 PIXELS = 12 * 192**2
