@@ -54,12 +54,12 @@ def test_a_resumed_run_equals_an_uninterrupted_one(
     for key in ("state_dict", "current_model_state"):
         for name, tensor in whole[key].items():
             torch.testing.assert_close(resumed[key][name], tensor, rtol=0, atol=0, msg=name)
-    epochs = {
-        folder: [(row["step"], row["train_loss"], row["val_mae"]) for row in logged(folder)]
-        for folder in (run, tmp_path)
-    }
-    assert epochs[run] == epochs[tmp_path]
-    assert len(epochs[run]) == TINY.epochs
+    epochs, others = logged(run), logged(tmp_path)
+    assert len(epochs) == len(others) == TINY.epochs
+    for one, other in zip(epochs, others, strict=True):
+        assert (one["step"], one["train_loss"]) == (other["step"], other["train_loss"])
+        # The same weights have once had another last digit of the validation error.
+        assert float(one["val_mae"]) == pytest.approx(float(other["val_mae"]), rel=1e-6)
 
 
 def logged(folder: Path) -> list[dict[str, str]]:
@@ -89,16 +89,18 @@ def test_an_answer_to_imbalance_waits_for_its_epoch(
         torch.testing.assert_close(waiting[name], tensor, rtol=0, atol=0, msg=name)
 
 
-def test_a_run_that_goes_on_is_nearer_to_its_run_than_another_seed(
+def test_a_run_that_goes_on_is_nearer_to_its_run_than_other_first_weights(
     run: Path, variants: dict[str, AgeModule]
 ) -> None:
-    def stem(module: AgeModule) -> torch.Tensor:
-        return module.net.backbone.conv_stem.weight
+    def stem(net: AgeNet) -> torch.Tensor:
+        return net.backbone.conv_stem.weight
 
-    before = stem(load_checkpoint(run / "best.ckpt"))
-    assert not torch.equal(stem(variants["goes on"]), before)
-    gap = (stem(variants["goes on"]) - before).norm()
-    assert gap < (stem(variants["mixup"]) - before).norm()
+    before = stem(load_checkpoint(run / "best.ckpt").net)
+    gone_on = stem(variants["goes on"].net)
+    assert not torch.equal(gone_on, before)
+    torch.manual_seed(TINY.seed + 1)
+    others = stem(make_network(TINY.model))
+    assert (gone_on - before).norm() < 0.1 * (others - before).norm()
 
 
 def test_a_whole_resnet50_begins_as_the_widened_packaged_one(
