@@ -102,16 +102,8 @@ def figures(found: pd.DataFrame) -> dict[str, Any]:
     }
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("data", type=Path)
-    parser.add_argument("--models", nargs="+", default=["light"])
-    parser.add_argument("--split", default="validation", choices=["validation", "test"])
-    parser.add_argument("--sample", type=int, help="so many pictures, drawn with seed 0")
-    parser.add_argument("--folder", type=Path, help="where the peers are, or will be, installed")
-    parser.add_argument("--json", type=Path)
-    options = parser.parse_args()
-    folder = options.folder or Path(tempfile.mkdtemp())
+def measured(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
+    """The errors of all, and how far they are from the first model's on the same pictures."""
     dataset = Dataset.load(options.data)
     answers: dict[str, pd.DataFrame] = {}
     for model in options.models:
@@ -126,7 +118,7 @@ def main() -> None:
     }.items():
         answers[name] = ask(command, dataset, rows, name)
     first = answers[options.models[0]]
-    report = {
+    return {
         "data": dataset.digest,
         "split": options.split,
         "sample": options.sample,
@@ -137,6 +129,19 @@ def main() -> None:
             if own is not first
         },
     }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--models", nargs="+", default=["light"])
+    parser.add_argument("--split", default="validation", choices=["validation", "test"])
+    parser.add_argument("--sample", type=int, help="so many pictures, drawn with seed 0")
+    parser.add_argument("--folder", type=Path, help="where the peers are, or will be, installed")
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as scratch:
+        report = measured(options, options.folder or Path(scratch))
     print(json.dumps(report, indent=2))
     if options.json:
         write_json(report, options.json)

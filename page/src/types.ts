@@ -120,8 +120,12 @@ export interface DetectorConstants {
   stride: number;
   coarse_score: number;
   face: number;
-  surroundings: number[];
+  weak: number;
+  around: number;
   sure: number;
+  both: number;
+  askew: number;
+  enough: number;
   overlap: number;
 }
 
@@ -130,6 +134,7 @@ export interface ViewConstants {
   coarse_view: number;
   borders: number[];
   tile_side: number;
+  tile_view: number;
   longest_tile: number;
   max_tiles: number;
   narrow: number;

@@ -70,25 +70,30 @@ export function toMatrix({ centre: [x, y], scale, size: [width, height], angle }
   return [cos, sin, width / 2 - cos * x - sin * y, -sin, cos, height / 2 + sin * x - cos * y];
 }
 
-/** The views of a picture, round by round: the next only when those before show nobody. */
+/** The views of a picture, round by round: the next only when no face in those before is sure. */
 export function* rounds(
   width: number,
   height: number,
   known: ViewConstants,
-  upsideDown = true,
+  turned = true,
 ): Generator<View[]> {
-  const [usual, ...wider] = known.borders;
   const pieces = strips(width, height, known);
   let parts = tiles(width, height, known);
   // Strips of such a scale show all that tiles would.
   if (pieces.length && parts.length && pieces[0]!.scale >= parts[0]!.scale) parts = [];
-  const first = [whole(width, height, usual!, known), ...pieces, ...parts];
+  const first = [whole(width, height, 0, known), ...pieces, ...parts];
   yield first;
-  for (const border of wider) yield [whole(width, height, border, known)];
-  if (upsideDown) yield first.map((view) => ({ ...view, angle: Math.PI }));
+  for (const border of known.borders) yield [whole(width, height, border, known)];
+  if (!turned) return;
+  const [picture] = first;
+  const size: Size = [picture!.size[1], picture!.size[0]];
+  yield [
+    ...first.map((view) => ({ ...view, angle: Math.PI })),
+    ...[-1, 1].map((way) => ({ ...picture!, size, angle: (way * Math.PI) / 2 })),
+  ];
 }
 
-/** The view of the whole picture with a border around. */
+/** The view of the whole picture, with a border around or without. */
 function whole(
   width: number,
   height: number,
@@ -104,20 +109,19 @@ function whole(
   return { centre: [width / 2, height / 2], scale, size, angle: 0 };
 }
 
-/** The pieces of a long narrow picture, with a border around, each as large as other pictures. */
+/** The pieces of a long narrow picture, each as large as other pictures. */
 function strips(width: number, height: number, known: ViewConstants): View[] {
-  const { borders, coarse_view, longest_strip, max_tiles, narrow, unit } = known;
+  const { coarse_view, longest_strip, max_tiles, narrow, unit } = known;
   const [shorter, longer] = [Math.min(width, height), Math.max(width, height)];
   if (longer <= narrow * shorter) return [];
-  const around = 2 * borders[0]! * shorter;
-  const most = (longer + around + (max_tiles - 1) * shorter) / max_tiles;
-  const scale = Math.min(1, coarse_view / (shorter + around), longest_strip / most);
-  const [common, needed] = [shorter * scale, (longer + around) * scale];
+  const most = (longer + (max_tiles - 1) * shorter) / max_tiles;
+  const scale = Math.min(1, coarse_view / shorter, longest_strip / most);
+  const [common, needed] = [shorter * scale, longer * scale];
   const pieces = Number(((needed - common) / (longest_strip - common)).toFixed(6));
   const count = Math.max(1, Math.ceil(pieces));
   const long = units((needed + (count - 1) * common) / count, unit);
-  const thick = units((shorter + around) * scale, unit);
-  const half = (long / scale - around) / 2;
+  const thick = units(shorter * scale, unit);
+  const half = long / scale / 2;
   const centres = count === 1 ? [longer / 2] : spaced(half, longer - half, count);
   return centres.map(
     (place): View =>
@@ -129,10 +133,10 @@ function strips(width: number, height: number, known: ViewConstants): View[] {
 
 /** The overlapping rectangles in which a large picture is searched, at most so many. */
 function tiles(width: number, height: number, known: ViewConstants): View[] {
-  const { tile_side, coarse_view, max_tiles } = known;
+  const { tile_side, tile_view, max_tiles } = known;
   if (Math.max(width, height) <= tile_side) return [];
   for (let side = tile_side; ; side *= 1.05) {
-    const scale = coarse_view / side;
+    const scale = tile_view / side;
     const [tall, rows] = spread(height, scale, known);
     const [wide, columns] = spread(width, scale, known);
     if (rows.length * columns.length > max_tiles) continue;
@@ -146,9 +150,9 @@ function tiles(width: number, height: number, known: ViewConstants): View[] {
 function spread(
   length: number,
   scale: number,
-  { coarse_view, longest_tile, unit }: ViewConstants,
+  { tile_view, longest_tile, unit }: ViewConstants,
 ): [view: number, centres: number[]] {
-  const [needed, common] = [length * scale, coarse_view / 4];
+  const [needed, common] = [length * scale, tile_view / 4];
   const count = Math.max(1, Math.ceil((needed - common) / (longest_tile - common)));
   const view = units((needed + (count - 1) * common) / count, unit);
   const half = Math.min(view / scale, length) / 2;
@@ -163,5 +167,5 @@ function spaced(first: number, last: number, count: number): number[] {
 
 /** The next side that a view can have. */
 function units(length: number, unit: number): number {
-  return unit * Math.ceil(Number((length / unit).toFixed(6)));
+  return unit * Math.max(1, Math.ceil(Number((length / unit).toFixed(6))));
 }

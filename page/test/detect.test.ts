@@ -45,6 +45,5 @@ test("known faces are followed with one view each, or two where they are unsure"
   expect(await new FaceDetector(blind, detector, places, min_score).follow(image, known)).toEqual(
     [],
   );
-  const asked = detector.surroundings.flatMap((sides) => known.map(() => sides * detector.face));
-  expect(sizes).toEqual(asked);
+  expect(sizes).toEqual(known.map(() => detector.around * detector.face));
 });

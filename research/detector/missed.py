@@ -88,7 +88,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("data", type=Path, nargs="+")
     parser.add_argument("--nobody", type=Path, required=True)
-    parser.add_argument("--network", type=Path, help="in BlazeFace's place")
+    parser.add_argument("--network", type=Path, help="in the shipped detector's place")
     parser.add_argument("--sample", type=int, default=200, help="pictures of each set")
     options = parser.parse_args()
     network = mock.patch.object(detect, "shipped", return_value=options.network)

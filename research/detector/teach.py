@@ -1,6 +1,6 @@
 """Fine-tune BlazeFace to find faces in views without a border, small ones and badly lit ones.
 
-    git show ab68439:src/agelens/weights/blazeface.onnx > blazeface.onnx
+    python tools/convert_blazeface.py blazeface.onnx
     python -m research.detector.teach blazeface.onnx RUN DATA [DATA ...] --nobody PHOTOS
 
 DATA are prepared datasets, PHOTOS a folder of photos in which there is nobody (see README.md). The

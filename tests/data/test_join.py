@@ -33,10 +33,8 @@ def sets(
     ages = {f"{index}.png": chip for index, chip in enumerate(chips[:12])}
     bands = {f"{index}.png": chip for index, chip in enumerate(chips[12:])}
     ages["framed.png"], bands["framed.png"] = photo[FRAMES["whole"]], photo[FRAMES["near"]]
-    ages["same.png"], bands["another name.png"] = (
-        chips[0][::-1],
-        cv2.resize(chips[0], (150, 150))[::-1],
-    )
+    sleeve = photo[300:, :200]
+    ages["same.png"], bands["another name.png"] = sleeve, cv2.resize(sleeve, (150, 159))
     prepared = []
     for name, pictures, row in (
         ("ages", ages, "{},30,,,train\n"),

@@ -124,10 +124,11 @@ class _Session:
 
 
 def detector_inputs() -> Json:
-    """What the network says of four pictures.
+    """What the network says of six pictures.
 
     One is large enough for tiles, with two faces and a small one; one is filled by a face, so that
-    it is found with the wider border only; one is long and narrow; one is upside down.
+    it is found with a border only; one is long and narrow; one is upside down; one lies on its
+    side; one is turned between the two, so that it seems to be a larger face upright, too.
     """
     with Image.open(ROOT / "examples" / "astronaut.jpg") as image:
         portrait = np.array(image.convert("RGB"))
@@ -136,11 +137,16 @@ def detector_inputs() -> Json:
     crowd[40:240, 560:760] = cv2.resize(portrait, (200, 200), interpolation=cv2.INTER_AREA)
     turn = cv2.getRotationMatrix2D((225, 120), 20, 0.8)
     crowd[200:700, 800:1300] = cv2.warpAffine(portrait, turn, (500, 500))
-    filled = cv2.resize(portrait[90:155, 195:260], (170, 170))
+    filled = cv2.resize(portrait[98:147, 203:252], (170, 170))
     narrow = np.full((900, 120, 3), 120, np.uint8)
     narrow[700:810, 5:115] = cv2.resize(portrait[40:200, 146:306], (110, 110))
     turned = np.ascontiguousarray(portrait[299::-1, 379:79:-1])
-    pictures = [_recorded(image) for image in (crowd, filled, narrow, turned)]
+    sideways = np.ascontiguousarray(np.rot90(portrait[:300, 80:380]))
+    turn = cv2.getRotationMatrix2D((226, 121), 210, 0.7)
+    turn[:, 2] += 150 - np.array([226, 121])
+    between = cv2.warpAffine(portrait, turn, (300, 300), borderValue=(120, 120, 120))
+    shown = (crowd, filled, narrow, turned, sideways, between)
+    pictures = [_recorded(image) for image in shown]
     return {"min_score": 0.5, "pictures": pictures}
 
 

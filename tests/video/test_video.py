@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from pyarrow import parquet
 
 from agelens import AgeEstimator, VideoError
+from agelens.pipeline.align import ALIGNMENT_POINTS
 from agelens.pipeline.detect import FaceDetector
 from agelens.video.frames import Camera, VideoFile
 from agelens.video.run import run
@@ -105,7 +106,7 @@ def test_following_gives_what_detecting_gives(photo: Pixels) -> None:
     (followed,) = detector.follow(moved, [face])
     (found,) = detector.detect(moved)
     apart = followed.landmarks.to_array() - found.landmarks.to_array()
-    assert np.abs(apart).max() < 0.03 * face.box.width
+    assert np.abs(apart[:ALIGNMENT_POINTS]).max() < 0.03 * face.box.width  # all but the ears
     assert followed.score == pytest.approx(found.score, abs=0.1)
     assert detector.follow(np.zeros_like(photo), [face]) == ()
     assert len(detector.follow(photo, [face, face])) == 1

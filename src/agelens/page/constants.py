@@ -10,7 +10,18 @@ from agelens.pipeline import detect, images, memory, quality, views
 _NAMES: dict[str, tuple[ModuleType, tuple[str, ...]]] = {
     "detector": (
         detect,
-        ("STRIDE", "COARSE_SCORE", "FACE", "SURROUNDINGS", "SURE", "OVERLAP"),
+        (
+            "STRIDE",
+            "COARSE_SCORE",
+            "WEAK",
+            "FACE",
+            "AROUND",
+            "SURE",
+            "BOTH",
+            "ASKEW",
+            "ENOUGH",
+            "OVERLAP",
+        ),
     ),
     "images": (images, ("MIN_SIDE",)),
     "memory": (memory, ("DETECT_EVERY", "LOST_AFTER", "MEMORY", "FAULT_WEIGHT", "MIN_OVERLAP")),
@@ -41,6 +52,7 @@ _NAMES: dict[str, tuple[ModuleType, tuple[str, ...]]] = {
             "COARSE_VIEW",
             "BORDERS",
             "TILE_SIDE",
+            "TILE_VIEW",
             "LONGEST_TILE",
             "MAX_TILES",
             "NARROW",

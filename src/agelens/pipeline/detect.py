@@ -1,8 +1,9 @@
 """Faces in a picture: box, landmarks, score.
 
-The network is MediaPipe's BlazeFace full-range (Bazarevsky et al. 2019, Apache-2.0), converted by
-``tools/convert_blazeface.py``. It was trained on views of 192 x 192 pixels, but takes any whose
-sides divide by 32, and answers for an anchor every 4 pixels.
+The network is MediaPipe's BlazeFace full-range (Bazarevsky et al. 2019, Apache-2.0), fine-tuned by
+``research/detector`` so that faces need no border around and are found in bad light and small, and
+upside down are none. It takes views whose sides divide by 32, and answers for an anchor every 4
+pixels.
 
 It is used twice. A coarse pass over the views of `agelens.pipeline.views` gives candidates. Each
 candidate is then looked at again in an upright view of its own, where every face has the same size:
@@ -30,15 +31,25 @@ Located = TypeVar("Located", Detection, Face)
 
 STRIDE = 4
 """From one anchor to the next."""
-COARSE_SCORE = 0.3
+COARSE_SCORE = 0.2
 COARSE_LOGIT = math.log(COARSE_SCORE / (1 - COARSE_SCORE))
+WEAK = 0.3
+"""A candidate of less than so many parts of the best one's score is left out: beside a sure face it
+is hardly ever one, and costs as much time."""
 FACE = 64
 """Side of a candidate's box in its own view, in pixels of the view."""
-SURROUNDINGS = (2, 3)
-"""Side of that view, in sides of the box: what is around a face helps to be sure of it, but few
-faces need more than the first (benchmarks/detection.py)."""
+AROUND = 2
+"""Side of that view, in sides of the box (benchmarks/detection.py)."""
 SURE = 0.5
-"""A candidate of a lower score is looked at once more, with more around it."""
+"""A higher least score of a face only leaves faces out: they are looked for as if it were this."""
+BOTH = 0.4
+"""The scores of a face and of its candidate add up to at least this more than the least score that
+is asked for: to 0.9 as a rule. What is no face often has two low scores."""
+ASKEW = math.radians(20)
+"""A face that is turned by more in its own view is looked at once more, upright."""
+ENOUGH = 0.6
+"""Where a face of this score is found, no further round of views is looked at. Faces of a lower one
+may be turned ones, for which another round has a better answer."""
 OVERLAP = 0.3
 """Boxes of a higher IoU than this are one face (MediaPipe's value)."""
 
@@ -52,12 +63,18 @@ class _Candidate:
     points: NDArray[np.complex128]
     score: float
 
+    @property
+    def eyes(self) -> complex:
+        """From the right eye to the left one, which is to the right in a picture."""
+        return complex(self.points[1] - self.points[0])
+
     @classmethod
     def of(cls, face: Detection) -> _Candidate:
+        """A face that is known to be one."""
         box = face.box
         points = face.landmarks.to_array().view(np.complex128)[:, 0]
         centre = complex(box.x1 + box.x2, box.y1 + box.y2) / 2
-        return cls(centre, box.width, points, face.score)
+        return cls(centre, box.width, points, 1.0)
 
     def found(self) -> Detection:
         x, y, half = self.centre.real, self.centre.imag, self.side / 2
@@ -95,17 +112,17 @@ class FaceDetector:
         *,
         min_score: float = 0.5,
         size: tuple[int, int] | None = None,
-        upside_down: bool = True,
+        turned: bool = True,
     ) -> tuple[Detection, ...]:
         """Find the faces of one picture.
 
         Args:
             image: RGB uint8 ``[H, W, 3]``.
-            min_score: faces with a lower score, 0 to 1, are left out; below 0.3 are none at all.
+            min_score: faces with a lower score, 0 to 1, are left out; below 0.2 are none at all.
             size: width and height of the picture that the faces are wanted in, where `image` is a
                 reduction of it (see `agelens.pipeline.images.load_reduced`).
-            upside_down: look for faces upside down where nobody is found otherwise, which doubles
-                the work on a picture without a face.
+            turned: where no face of `ENOUGH` is found otherwise, look for faces upside down, and on
+                their sides in the whole picture, which doubles the work there.
 
         Returns:
             Detections, largest box first. Heads turned in the picture's plane are found up to 40
@@ -113,14 +130,16 @@ class FaceDetector:
         """
         width, height = size or (image.shape[1], image.shape[0])
         pyramid, kept = Pyramid(image, (width, height)), list[_Candidate]()
-        for views in rounds(width, height, crowd=self.crowd, upside_down=upside_down):
+        for views in rounds(width, height, crowd=self.crowd, turned=turned):
             for view in sorted(views, key=lambda view: -view.scale):
                 pyramid.reduce(view.scale)
-            coarse = [face for found in self._look(pyramid, views) for face in found]
-            kept = self._refined(pyramid, _suppress(coarse), min_score)
-            if kept:
+            coarse = _suppress([face for found in self._look(pyramid, views) for face in found])
+            likely = [face for face in coarse if face.score >= WEAK * coarse[0].score]
+            kept += self._refined(pyramid, likely, min(min_score, SURE))
+            if any(face.score >= ENOUGH for face in kept):
                 break
-        return _detections(kept)
+        kept = _one_in_each_place(_suppress(kept))
+        return _detections([face for face in kept if face.score >= min_score])
 
     def follow(
         self,
@@ -153,27 +172,29 @@ class FaceDetector:
         """Those candidates that a second look confirms, each face once.
 
         It is upright, with the candidate in the middle; another face may be nearer to the border.
+        Those that turn out to be askew in it are looked at once more.
         """
-        refined: list[_Candidate] = []
-        for sides in SURROUNDINGS:
+        faces: list[_Candidate] = []
+        for _ in range(2):
             views = []
             for candidate in candidates:
-                eyes = candidate.points[1] - candidate.points[0]
+                eyes = candidate.eyes
                 level = eyes.conjugate() / abs(eyes) if eyes else 1
                 turn = complex(FACE / candidate.side * level)
-                views.append(View(candidate.centre, turn, (sides * FACE, sides * FACE)))
-            unsure = []
+                views.append(View(candidate.centre, turn, (AROUND * FACE, AROUND * FACE)))
+            askew = []
             for candidate, found in zip(candidates, self._look(pyramid, views), strict=True):
                 near = [
                     face
                     for face in found
                     if abs(face.centre - candidate.centre) < candidate.side / 2
+                    and face.score + candidate.score >= min_score + BOTH
                 ]
-                refined += near[:1]  # the best score comes first
-                if not near or near[0].score < SURE:
-                    unsure.append(candidate)
-            candidates = unsure
-        return _suppress([face for face in refined if face.score >= min_score])
+                faces += near[:1]  # the best score comes first
+                if near and abs(np.angle(near[0].eyes * candidate.eyes.conjugate())) > ASKEW:
+                    askew.append(near[0])
+            candidates = askew
+        return _suppress([face for face in faces if face.score >= min_score])
 
     def _look(self, pyramid: Pyramid, views: Sequence[View]) -> list[list[_Candidate]]:
         """What the network sees in each view of the picture."""
@@ -233,6 +254,21 @@ def _suppress(candidates: Sequence[_Candidate]) -> list[_Candidate]:
     sides = np.array([face.side for face in candidates])
     scores = np.array([face.score for face in candidates], np.float32)
     return [candidates[index] for index in _apart(centres, sides, scores)]
+
+
+def _one_in_each_place(faces: Sequence[_Candidate]) -> list[_Candidate]:
+    """The faces without those that have a better one in their middle.
+
+    A turned face, looked at as if it were upright, may seem to be one of twice its size.
+    """
+    return [
+        face
+        for face in faces
+        if not any(
+            better.score > face.score and abs(better.centre - face.centre) < face.side / 2
+            for better in faces
+        )
+    ]
 
 
 def _apart(

@@ -120,7 +120,7 @@ class FaceTracker:
                 return found
         self._since_detection = 0
         if isinstance(detector, FaceDetector):
-            return detector.detect(image, min_score=min_score, upside_down=False)
+            return detector.detect(image, min_score=min_score, turned=False)
         return detector.detect(image, min_score=min_score)
 
     def _identify(self, faces: tuple[Detection, ...], time: float) -> dict[int, int]:
