@@ -1,9 +1,9 @@
 """Faces in a picture: box, landmarks, score.
 
 The network is MediaPipe's BlazeFace full-range (Bazarevsky et al. 2019, Apache-2.0), fine-tuned by
-``research/detector`` so that faces need no border around and are found in bad light and small, and
-upside down are none. It takes views whose sides divide by 32, and answers for an anchor every 4
-pixels.
+``research/detector``: most faces need no border around, small and badly lit ones are found, and one
+upside down is not taken for an upright one. It takes views whose sides are multiples of 32, and
+answers for an anchor every 4 pixels.
 
 It is used twice. A coarse pass over the views of `agelens.pipeline.views` gives candidates. Each
 candidate is then looked at again in an upright view of its own, where every face has the same size:
@@ -34,17 +34,17 @@ STRIDE = 4
 COARSE_SCORE = 0.2
 COARSE_LOGIT = math.log(COARSE_SCORE / (1 - COARSE_SCORE))
 WEAK = 0.3
-"""A candidate of less than so many parts of the best one's score is left out: beside a sure face it
-is hardly ever one, and costs as much time."""
+"""Candidates that score below this fraction of the best are dropped: beside a sure face they are
+hardly ever faces, and each costs as much time."""
 FACE = 64
 """Side of a candidate's box in its own view, in pixels of the view."""
 AROUND = 2
 """Side of that view, in sides of the box (benchmarks/detection.py)."""
 SURE = 0.5
-"""A higher least score of a face only leaves faces out: they are looked for as if it were this."""
+"""Cap on `min_score` during the search; a higher one only filters the results."""
 BOTH = 0.4
-"""The scores of a face and of its candidate add up to at least this more than the least score that
-is asked for: to 0.9 as a rule. What is no face often has two low scores."""
+"""A face's score plus its candidate's must be at least `min_score` (`SURE` at most) plus this: 0.9
+by default. False positives often score low in both."""
 ASKEW = math.radians(20)
 """A face that is turned by more in its own view is looked at once more, upright."""
 ENOUGH = 0.6

@@ -36,8 +36,8 @@ clipped is lost."""
 MAX_YAW = 45.0
 """The end of what was measured: up to here the error is not clearly raised."""
 STRETCH = (-1.328, 2.036, -0.471, 0.229)
-"""Weights of `stretch_evidence`. At 3 % false alarms they tell 64 % of the pictures at 3:4 and 43 %
-of those at 4:3 from the same as they are (research/stretch.py)."""
+"""Weights of `stretch_evidence`. At 3 % false alarms they tell two thirds of the pictures at 3:4
+and two fifths of those at 4:3 from the same as they are (research/stretch.py)."""
 MAX_STRETCH = (0.8, 1.35)
 """Faces that look wider than the second by their landmarks cost 41 % and more; of those narrower
 than the first, 18 % at 0.74 and 30 % at 0.66."""

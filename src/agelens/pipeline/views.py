@@ -18,15 +18,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 UNIT = 32
-"""What the sides of a view divide by, in pixels of the view."""
+"""The sides of a view are multiples of this, in pixels of the view."""
 COARSE_VIEW = 128
 """Longer side in pixels of the view of the whole picture."""
 BORDERS = (0.25, 1.0)
 """Around the whole picture, in its longer sides, one after the other where no face is sure without:
 they show faces that are cut off on all sides."""
 TILE_SIDE, TILE_VIEW = 640, 160
-"""Pictures with a longer side than the first, in pixels, are also searched in tiles. So many pixels
-of the picture, or more in the largest ones, are as many of the view as the second says."""
+"""Pictures with a longer side than the first, in pixels, are also searched in tiles. Those are
+scaled by the second over the first, or by less where there would be more than `MAX_TILES`."""
 CROWD_SIDE = 320
 """The same for crowds, besides the others: faces of half the size are found."""
 LONGEST_TILE = 256
@@ -64,7 +64,7 @@ class View:
 class Pyramid:
     """A picture and reductions of it, by area: a view is sampled from the smallest that is larger.
 
-    Of each reduction there are its scale across and down, which rounding makes differ, and pixels.
+    Each level has its horizontal and vertical scale, which differ by rounding, and its pixels.
 
     Args:
         image: RGB uint8 ``[H, W, 3]``.
